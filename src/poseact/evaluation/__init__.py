@@ -1,0 +1,1 @@
+"""Scores. `metrics`: pure functions, named after their protocol.  `protocols`: network and data to scores."""

@@ -1,0 +1,147 @@
+"""The one coordinate convention, the one crop transform, and the camera.
+
+Pixels: (0, 0) is the centre of the top-left pixel, x to the right, y down.
+Crop coordinates: [0, 1] over the crop's edges, ``x = (column + 0.5) / size``; a heat-map
+cell i of n has its centre at (i + 0.5) / n. These lines decide every half pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating]
+
+DEPTH_RANGE_MM = 2000.0
+"""Depth that z = 0..1 spans in a crop of scale 1 (PAPER: Human3.6M's rule)."""
+REFERENCE_SIDE_M = 2.25
+"""Side in metres, at the root's depth, of a crop of scale 1."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A square in an image: ``centre`` (x, y) in pixels, ``side`` in pixels, > 0."""
+
+    centre: tuple[float, float]
+    side: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite([*self.centre, self.side]).all() and self.side > 0):
+            raise ValueError(f"expected a finite centre and a side > 0, got {self.centre}, {self.side}")
+
+
+def whole_image_box(width: int, height: int) -> Box:
+    """The image padded to a square; edges lie half a pixel outside the outer pixel centres."""
+    return Box(((width - 1) / 2, (height - 1) / 2), float(max(width, height)))
+
+
+@dataclass(frozen=True)
+class CropTransform:
+    """Rotation, scale, shift and flip from image pixels to a square crop, as one affine map.
+
+    ``matrix`` (2, 3) takes pixels to crop coordinates in [0, 1]; ``size`` is the crop's side
+    in pixels; ``flip`` says that the crop is mirrored, so sides change names (`Layout.flip`).
+    """
+
+    matrix: FloatArray
+    size: int
+    flip: bool = False
+
+    def to_crop(self, points: FloatArray) -> FloatArray:
+        """Pixels (..., 2) to crop coordinates (..., 2)."""
+        return points @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    def to_image(self, points: FloatArray) -> FloatArray:
+        """Crop coordinates (..., 2) back to pixels (..., 2): the one inverse."""
+        return (points - self.matrix[:, 2]) @ np.linalg.inv(self.matrix[:, :2]).T
+
+    def warp(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Cut the crop (size, size, 3) out of ``image`` (H, W, 3); black outside it.
+
+        A crop that shrinks the image by two or more is averaged down first, against aliasing.
+        """
+        pixels = self.size * self.matrix - [[0, 0, 0.5], [0, 0, 0.5]]
+        while np.hypot(pixels[0, 0], pixels[1, 0]) <= 0.5 and min(image.shape[:2]) >= 2:
+            # Halving maps pixel x to (x - 0.5) / 2, so the affine map takes 2 x + 0.5.
+            image = _halved(image)
+            pixels = np.column_stack([2 * pixels[:, :2], pixels[:, 2] + 0.5 * pixels[:, :2].sum(1)])
+        return cv2.warpAffine(image, pixels, (self.size, self.size), flags=cv2.INTER_LINEAR).astype(
+            np.uint8, copy=False
+        )
+
+
+def _halved(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    height, width = (n // 2 * 2 for n in image.shape[:2])
+    return cv2.resize(image[:height, :width], (width // 2, height // 2), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def crop_transform(
+    box: Box,
+    size: int,
+    *,
+    rotation: float = 0.0,
+    scale: float = 1.0,
+    shift: tuple[float, float] = (0.0, 0.0),
+    flip: bool = False,
+) -> CropTransform:
+    """The map of an augmented crop (App. B), in this order around the box's centre.
+
+    ``shift`` moves the window by crop pixels along the image's axes; ``scale`` enlarges the
+    window, so the person shrinks; ``rotation`` turns what is seen by degrees, clockwise as
+    displayed; ``flip`` mirrors the result left to right.
+    """
+    if scale <= 0 or size <= 0:
+        raise ValueError(f"expected scale > 0 and size > 0, got {scale} and {size}")
+    side = box.side * scale
+    centre = np.array(box.centre) + np.array(shift) * box.side / size
+    angle = np.deg2rad(rotation)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    if flip:
+        turn = np.array([[-1.0, 0.0], [0.0, 1.0]]) @ turn
+    linear = turn / side
+    return CropTransform(np.column_stack([linear, 0.5 - linear @ centre]), size, flip)
+
+
+def crop_scale(side_m: float) -> float:
+    """Scale of a crop whose side measures ``side_m`` metres at the root's depth."""
+    return side_m / REFERENCE_SIDE_M
+
+
+def depth_to_z(depth_mm: FloatArray, scale: float) -> FloatArray:
+    """Depth relative to the root in mm to the network's z (PAPER: 3D)."""
+    return 0.5 + depth_mm / (DEPTH_RANGE_MM * scale)
+
+
+def z_to_depth(z: FloatArray, scale: float) -> FloatArray:
+    """The network's z to depth relative to the root in mm."""
+    return (z - 0.5) * DEPTH_RANGE_MM * scale
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera: ``x_camera = rotation @ (x_world - position)``, z forward, y down.
+
+    ``rotation`` (3, 3), ``position`` (3,) in metres, ``focal`` and ``centre`` (2,) in pixels.
+    """
+
+    rotation: FloatArray
+    position: FloatArray
+    focal: FloatArray
+    centre: FloatArray
+
+    def to_camera(self, points: FloatArray) -> FloatArray:
+        """World (..., 3) to camera coordinates (..., 3), metres."""
+        return (points - self.position) @ self.rotation.T
+
+    def project(self, points: FloatArray) -> FloatArray:
+        """World points (..., 3) in metres to pixels (..., 2)."""
+        seen = self.to_camera(points)
+        return seen[..., :2] / seen[..., 2:] * self.focal + self.centre
+
+    def back_project(self, pixels: FloatArray, depth_m: FloatArray) -> FloatArray:
+        """Pixels (..., 2) at depths (...,) in metres to world points (..., 3)."""
+        xy = (pixels - self.centre) / self.focal * depth_m[..., None]
+        return np.concatenate([xy, depth_m[..., None]], axis=-1) @ self.rotation + self.position

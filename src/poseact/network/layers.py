@@ -1,0 +1,163 @@
+"""Convolutions, batch norm and pooling as the published network has them (PAPER: Network).
+
+No convolution has a bias, batch norm has no gamma and eps 1e-3, pads are TensorFlow's 'same'.
+All feature maps are (N, C, H, W).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def _same_pad(length: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's 'same': the odd row or column of padding comes last."""
+    total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
+    return total // 2, total - total // 2
+
+
+def pad_same(x: Tensor, kernel: tuple[int, int], stride: int, value: float = 0.0) -> Tensor:
+    """Pad H and W so that a stride of s yields ceil(length / s) positions."""
+    top, bottom = _same_pad(x.shape[-2], kernel[0], stride)
+    left, right = _same_pad(x.shape[-1], kernel[1], stride)
+    if not (top or bottom or left or right):
+        return x
+    return F.pad(x, (left, right, top, bottom), value=value)
+
+
+class Conv(nn.Conv2d):
+    """Convolution without bias, padded 'same'."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int | tuple[int, int], stride: int = 1) -> None:
+        size = (kernel, kernel) if isinstance(kernel, int) else kernel
+        # A stride of 1 pads evenly (odd kernels only), which the convolution does itself.
+        padding = (size[0] // 2, size[1] // 2) if stride == 1 else 0
+        super().__init__(inputs, outputs, size, stride, padding, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride[0] > 1:
+            x = pad_same(x, (self.kernel_size[0], self.kernel_size[1]), self.stride[0])
+        return super().forward(x)
+
+
+class _DepthwiseBf16(torch.autograd.Function):
+    """Depth-wise convolution whose weight gradient is computed in float32.
+
+    In bf16 that one gradient took most of a training step on CPUs (docs/experiments.md).
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2, groups=weight.shape[0])
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors  # type: ignore[attr-defined]
+        (grad,) = grads
+        pad = weight.shape[-1] // 2
+        tail = (None, [1, 1], [pad, pad], [1, 1], False, [0, 0], weight.shape[0])
+        backward = torch.ops.aten.convolution_backward
+        grad_x = backward(grad, x, weight.to(x.dtype), *tail, [True, False, False])[0]
+        grad_weight = backward(grad.float(), x.float(), weight.float(), *tail, [False, True, False])[1]
+        return grad_x, grad_weight.to(weight.dtype)
+
+
+def _depthwise_bf16(x: Tensor, weight: Tensor) -> Tensor:
+    return _DepthwiseBf16.apply(x, weight)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class DepthwiseConv(nn.Conv2d):
+    """One square filter a channel, padded 'same', stride 1."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_autocast_enabled("cpu") and x.device.type == "cpu" and torch.is_grad_enabled():
+            return _depthwise_bf16(x.to(torch.get_autocast_dtype("cpu")), self.weight)
+        return super().forward(x)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm without gamma; Keras' momentum of .99 is .01 here."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-3, momentum=0.01)
+        del self.weight
+        # cuDNN wants a weight beside the bias; ones, neither trained nor saved.
+        self.register_buffer("weight", torch.ones(channels), persistent=False)
+
+    def reset_parameters(self) -> None:
+        """Zero beta and the running statistics' start values."""
+        self.reset_running_stats()
+        nn.init.zeros_(self.bias)
+
+
+class ConvBN(nn.Module):
+    """[ReLU,] convolution, batch norm[, ReLU]: ``before`` and ``after`` say where ReLU is."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int | tuple[int, int],
+        stride: int = 1,
+        *,
+        before: bool = False,
+        after: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv = Conv(inputs, outputs, kernel, stride)
+        self.bn = BatchNorm(outputs)
+        self.before, self.after = before, after
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.bn(self.conv(F.relu(x) if self.before else x))
+        return F.relu(x) if self.after else x
+
+
+class SeparableConv(nn.Module):
+    """ReLU, depth-wise and point-wise convolution, batch norm."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__()
+        self.depthwise = DepthwiseConv(inputs, kernel)
+        self.pointwise = Conv(inputs, outputs, 1)
+        self.bn = BatchNorm(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.pointwise(self.depthwise(F.relu(x))))  # type: ignore[no-any-return]
+
+
+class SeparableResidual(nn.Module):
+    """SR (Fig. 10): a separable convolution beside a shortcut, added."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__()
+        self.separable = SeparableConv(inputs, outputs, kernel)
+        self.shortcut = ConvBN(inputs, outputs, 1, before=True) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x) + self.separable(x)  # type: ignore[no-any-return]
+
+
+def max_pool(x: Tensor, kernel: int = 2, stride: int = 2) -> Tensor:
+    """Max-pooling padded 'same'."""
+    return F.max_pool2d(pad_same(x, (kernel, kernel), stride, -float("inf")), kernel, stride)
+
+
+def max_min_pool(x: Tensor) -> Tensor:
+    """Max + min pooling 2x2 (P 4.1): max(x) - max(-x)."""
+    return max_pool(x) - max_pool(-x)
+
+
+def global_max_min(x: Tensor) -> Tensor:
+    """Global max + min of each channel: (N, C, H, W) to (N, C)."""
+    return x.amax((-2, -1)) + x.amin((-2, -1))
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Nearest upsampling by two."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")

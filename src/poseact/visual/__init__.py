@@ -1,0 +1,1 @@
+"""Pictures for people: `overlay` draws skeletons, `sheet` lays images out in a grid."""

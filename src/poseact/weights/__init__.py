@@ -1,0 +1,69 @@
+"""Weights: read, written, fetched and imported.
+
+- `files`: ``.safetensors`` weight files, the package's own.
+- `keras`: importer of the ``.h5`` files that the paper's authors published.
+- `registry`: where those are, their checksums, and the download.
+
+`load_model` takes any of them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from poseact.errors import UserError
+from poseact.network import PRESETS, MultitaskNetwork, arguments, build
+from poseact.skeleton import Layout
+from poseact.weights.files import WeightFile, load_weights, save_weights
+from poseact.weights.keras import convert, read_keras
+from poseact.weights.registry import RELEASED, cache_folder, download
+
+__all__ = [
+    "RELEASED", "WeightFile", "cache_folder", "convert", "download", "load_model", "load_weights",
+    "read_keras", "save_weights",
+]  # fmt: skip
+
+
+def load_model(source: str | Path) -> MultitaskNetwork:
+    """The network of a weight file, of published weights, or of a preset; in eval mode.
+
+    ``source``: a path; a name of the registry (fetched and converted once, then kept in
+    `cache_folder`); or a preset's name (random weights). The network gets the attributes
+    ``layout`` (`Layout`), ``action_labels`` (names, in the order of its probabilities; empty
+    where unknown) and ``arguments`` (those of `network.build`).
+
+    Raises ``UserError`` on anything else.
+    """
+    path, name = Path(source), str(source)
+    if path.suffix in (".h5", ".hdf5"):
+        raise UserError(
+            f"{path}: expected a .safetensors file, found a Keras file; convert it first: "
+            f"poseact weights convert {path} {path.with_suffix('.safetensors')}"
+        )
+    if path.suffix == ".safetensors" or path.is_file():
+        return _from_file(path)
+    if name in RELEASED:
+        converted = cache_folder() / f"{name}.safetensors"
+        if not converted.is_file():
+            convert(download(name), converted)
+        return _from_file(converted)
+    if name in PRESETS:
+        args = arguments(name)
+        model, layout = build(args)
+        return _described(model.eval(), layout, (), args)
+    known = ", ".join([*RELEASED, *PRESETS])
+    raise UserError(f"{name}: expected a weight file or one of {known}, found neither; check the name")
+
+
+def _from_file(path: Path) -> MultitaskNetwork:
+    file = load_weights(path)
+    return _described(file.model, file.layout, file.action_labels, file.arguments)
+
+
+def _described(
+    model: MultitaskNetwork, layout: Layout, labels: tuple[str, ...], args: Mapping[str, Any]
+) -> MultitaskNetwork:
+    model.layout, model.action_labels, model.arguments = layout, labels, dict(args)
+    return model

@@ -1,0 +1,158 @@
+"""Weight files: ``.safetensors`` whose metadata says which network they belong to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from poseact.errors import UserError
+from poseact.network import MultitaskNetwork, build
+from poseact.skeleton import LAYOUTS, Layout
+
+FORMAT = "poseact"
+REMEDY = "download, convert or train it again"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """What a weight file holds: a network in eval mode, and what is known about it.
+
+    - ``arguments``: those of `network.presets.build`, ``layout`` among them.
+    - ``metadata``: every entry of the file's header, as text.
+    """
+
+    model: MultitaskNetwork
+    layout: Layout
+    arguments: dict[str, Any]
+    metadata: dict[str, str]
+
+    @property
+    def action_labels(self) -> tuple[str, ...]:
+        """Names of the actions, in the order of the network's probabilities; () if unknown."""
+        return tuple(json.loads(self.metadata.get("action_labels", "[]")))
+
+
+def save_weights(
+    path: str | Path, model: nn.Module, arguments: Mapping[str, Any], metadata: Mapping[str, str]
+) -> None:
+    """Write a network's weights, whole or not at all: to a temporary name, then renamed.
+
+    ``arguments`` are those the network was built with. ``metadata`` is added to the header
+    (preset, licence, scores, ``action_labels`` as a JSON list); the entries that describe the
+    tensors (format, network, joints, sha256) are always computed here.
+
+    Raises ``UserError`` where the folder cannot be written.
+    """
+    path = Path(path)
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    header = {
+        **metadata,
+        "format": FORMAT,
+        "network": json.dumps(dict(arguments)),
+        "joints": json.dumps(LAYOUTS[arguments["layout"]].joints),
+        "sha256": checksum(tensors),
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, temporary, header)
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: expected a place that can be written, got {_line(error)}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_weights(path: str | Path) -> WeightFile:
+    """Read a weight file and build its network, in float32 and eval mode.
+
+    Strict: raises ``UserError`` on a file that is missing, cut short, of another kind or
+    altered, and on tensors that are missing, left over or of another shape or type.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: expected a weight file, found none; check the path")
+    tensors, metadata = _read(path)
+    if metadata.get("format") != FORMAT:
+        raise UserError(
+            f"{path}: expected a weight file of format {FORMAT!r} in its metadata, found "
+            f"{metadata.get('format')!r}; published .h5 files are read by: poseact weights convert"
+        )
+    if (found := checksum(tensors)) != (expected := metadata.get("sha256")):
+        raise UserError(f"{path}: expected tensors with sha256 {expected}, found {found}; {REMEDY}")
+    model, layout, arguments = _network(path, metadata)
+    expected_tensors = model.state_dict()
+    _compare(path, tensors, expected_tensors)
+    model.load_state_dict({name: t.to(expected_tensors[name].dtype) for name, t in tensors.items()})
+    return WeightFile(model.eval(), layout, arguments, metadata)
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names, types, shapes and bytes of the tensors, sorted by name."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{path}: expected a whole .safetensors file, found another kind or one cut short "
+            f"({_line(error)}); {REMEDY}"
+        ) from None
+
+
+def _network(path: Path, metadata: Mapping[str, str]) -> tuple[MultitaskNetwork, Layout, dict[str, Any]]:
+    try:
+        arguments = json.loads(metadata["network"])
+        model, layout = build(arguments)
+        joints, labels = json.loads(metadata["joints"]), json.loads(metadata.get("action_labels", "[]"))
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise UserError(
+            f"{path}: expected metadata that describes a network, found {_line(error)}; {REMEDY}"
+        ) from None
+    if joints != list(layout.joints):
+        raise UserError(
+            f"{path}: expected the joints of {layout.name} in its metadata, found {joints}; {REMEDY}"
+        )
+    actions = arguments.get("actions", 0)
+    if not isinstance(labels, list) or len(labels) not in (0, actions):
+        raise UserError(f"{path}: expected {actions} action_labels in its metadata, found {labels}; {REMEDY}")
+    return model, layout, arguments
+
+
+def _compare(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise on the first tensor that is missing, left over, or of another shape or type."""
+    for name in sorted(found.keys() | expected.keys()):
+        texts = [_describe(tensors.get(name)) for tensors in (expected, found)]
+        if texts[0] != texts[1]:
+            raise UserError(f"{path}: tensor {name}: expected {texts[0]}, found {texts[1]}; {REMEDY}")
+
+
+def _describe(tensor: Tensor | None) -> str:
+    """Shape and type; the floating types of less than 64 bits are alike: they become float32."""
+    if tensor is None:
+        return "none"
+    small = tensor.dtype in (torch.float16, torch.bfloat16, torch.float32)
+    return f"{tuple(tensor.shape)} {'float32 or half' if small else tensor.dtype}"
+
+
+def _line(error: Exception) -> str:
+    """An exception as one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
