@@ -2,5 +2,5 @@
 
 - `predictor`: the only full chain; the command line and evaluation call it.
 - `files`: image files and folders in, overlays and JSON out.  `writers`: the file formats.
-- `device`: which device runs.
+- `fold`: batch norm folded away.  `device`: which device runs.
 """

@@ -24,7 +24,7 @@ from poseact.data.images import write_whole
 from poseact.data.loading import Examples, SampleSource, training_loader
 from poseact.errors import UserError
 from poseact.evaluation.protocols import evaluate_pose
-from poseact.inference.device import cpu_has_bf16
+from poseact.inference.device import cpu_has_bf16, keep_freed_memory
 from poseact.network import MultitaskNetwork, arguments, build, to_input
 from poseact.training import checkpoint
 from poseact.training.losses import total_loss
@@ -58,6 +58,11 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
+def crop_size(epoch: int, epochs: int, sizes: tuple[int, ...]) -> int:
+    """The crop size of an epoch: ``sizes`` in their order, each for an even share of the epochs."""
+    return sizes[epoch * len(sizes) // epochs]
+
+
 class Run:
     """A training run in the folder ``out``: everything its loop needs, made from a recipe.
 
@@ -85,9 +90,14 @@ class Run:
             network, self.layout = build(self.arguments)
         except ValueError as error:
             raise UserError(f"recipe, network: {error}") from None
+        self.network_size = network.size
+        if any(size % 32 for size in spec.sizes):
+            raise UserError(f"recipe, training.sizes: expected multiples of 32, got {spec.sizes}")
         self.average = copy.deepcopy(network).requires_grad_(False).to(self.accelerator.device)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.AdamW(_parameter_groups(network, spec.weight_decay), lr=spec.learning_rate)
+        optimizer = torch.optim.AdamW(
+            _parameter_groups(network, spec.weight_decay), lr=spec.learning_rate, fused=True
+        )
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
         self.state = State()
         self._claim_folder()
@@ -142,6 +152,7 @@ def train(recipe: Recipe, out: Path, console: Console) -> Path:
 
     Ctrl-C writes a checkpoint first; the same command goes on from it.
     """
+    keep_freed_memory()
     run = Run(recipe, out, console)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -169,9 +180,8 @@ def train_one_epoch(run: Run, advance: Any) -> None:
     """The rest of the epoch that ``run.state`` is in."""
     spec, state = run.recipe.training, run.state
     network: MultitaskNetwork = run.network
-    examples = Examples(
-        run.train_data, run.layout, run.arguments["size"], run.recipe.augmentation, spec.seed, state.epoch
-    )
+    size = crop_size(state.epoch, spec.epochs, spec.sizes or (run.network_size,))
+    examples = Examples(run.train_data, run.layout, size, run.recipe.augmentation, spec.seed, state.epoch)
     loader = run.accelerator.prepare(training_loader(examples, spec.batch, spec.workers, state.batch))
     network.train()
     started = saved = time.monotonic()

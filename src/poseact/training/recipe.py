@@ -51,8 +51,10 @@ class TrainingSpec:
 
     ``average``: decay of the running mean of the weights, which is what is scored and saved.
     ``heat_map_weight``: see `losses.heat_map_loss`; 0 leaves Eq. 3 alone.
+    ``sizes``: crop sizes in pixels to train at, among which the epochs are shared out evenly in
+    that order (small crops first learn faster); the network's own size where empty.
     ``precision``: ``auto`` takes bf16 where the device computes in it. ``workers``: processes
-    that prepare batches.
+    that prepare batches, 0: none beside the one that trains, best on two cores.
     """
 
     epochs: int
@@ -63,9 +65,10 @@ class TrainingSpec:
     clip_norm: float = 1.0
     average: float = 0.999
     heat_map_weight: float = 0.05
+    sizes: tuple[int, ...] = ()
     seed: int = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    workers: int = 1
+    workers: int = 0
     checkpoint_minutes: float = 2.0
 
 

@@ -1,0 +1,77 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from fakes import lspet as fake
+
+import poseact
+from poseact.cli import main
+from poseact.network import arguments, build
+from poseact.weights import save_weights
+
+
+@pytest.fixture
+def weight_file(tmp_path):
+    args = arguments("tiny", layout="lsp14", width=32)
+    path = tmp_path / "w.safetensors"
+    save_weights(path, build(args)[0], args, {"preset": "tiny"})
+    return path
+
+
+def test_evaluate_writes_one_object(weight_file, tmp_path, capsys):
+    fake.write(tmp_path / "lspet", count=5)
+    out = tmp_path / "scores.json"
+    arguments = [
+        "evaluate",
+        "--weights",
+        str(weight_file),
+        "--data",
+        "lspet",
+        "--root",
+        str(tmp_path / "lspet"),
+    ]
+    assert main([*arguments, "--json", str(out)]) == 0
+    content = json.loads(out.read_text())
+    assert content["data"] == "lspet" and content["split"] == "all" and content["samples"] == 5
+    assert content["weights"] == str(weight_file) and "torso" in content["protocol"]
+    assert 0 <= content["scores"]["PCK@0.2"] <= 1
+    assert content["scores"]["PCK@0.2"] == content["by_block"]["2"]["PCK@0.2"]
+    assert set(content["by_joint"]) <= set(poseact.skeleton.LSP14.joints)
+    shown = capsys.readouterr().out
+    assert "device: " in shown and "block 2" in shown
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    (["evaluate", "--weights", "W", "--data", "lsp", "--root", "."], "unknown data set"),
+    (["evaluate", "--weights", "W", "--data", "lspet"], "--root"),
+    (["evaluate", "--weights", "W", "--data", "lspet", "--root", "nowhere"], "joints.mat"),
+    (["evaluate", "--weights", "nothing", "--data", "synthetic"], "nothing"),
+    (["train", "nothing.yaml"], "no such recipe"),
+    (["train", "lspet.yaml"], "data.root"),
+    (["predict", "nowhere", "--weights", "tiny", "--out", "o"], "nowhere"),
+    (["predict", ".", "--weights", "nothing.safetensors", "--out", "o"], "nothing.safetensors"),
+    (["weights", "convert", "nothing.h5", "o.safetensors"], "nothing.h5"),
+    (["weights", "download", "nothing"], "nothing"),
+    (["info", "nothing.safetensors"], "nothing.safetensors"),
+])  # fmt: skip
+def test_mistakes_end_with_2_and_one_line(argv, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and error.startswith("poseact: ")
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_help_lists_the_verbs():
+    run = subprocess.run(
+        [sys.executable, "-m", "poseact.cli", "--help"], capture_output=True, text=True, check=True
+    )
+    for verb in ("demo", "train", "evaluate", "predict", "weights", "info"):
+        assert verb in run.stdout
+
+
+def test_info(weight_file, capsys):
+    assert main(["info"]) == 0 and main(["info", str(weight_file)]) == 0
+    shown = capsys.readouterr().out
+    assert "device: " in shown and "preset: tiny" in shown

@@ -1,0 +1,46 @@
+"""The direction of imports (lower layers know nothing of higher ones)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import poseact
+
+ROOT = Path(poseact.__file__).parent
+BASE = {"structures", "skeleton", "geometry", "errors"}
+ALLOWED = {
+    "structures": {"skeleton", "geometry"},
+    "skeleton": set(),
+    "geometry": set(),
+    "errors": set(),
+    "network": {"structures", "skeleton", "geometry"},
+    "visual": BASE,
+    "data": BASE,
+    "weights": BASE | {"network", "data"},
+}
+
+
+def imported(file: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        modules += [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names |= {m.split(".")[1] for m in modules if m.startswith("poseact.")}
+    return names
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_imports_go_one_way(part):
+    folder = ROOT / part
+    files = list(folder.rglob("*.py")) if folder.is_dir() else [ROOT / f"{part}.py"]
+    assert files
+    for file in files:
+        assert imported(file) <= ALLOWED[part] | {part}, file
+
+
+def test_network_is_pure_torch():
+    for file in (ROOT / "network").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                assert {a.name.split(".")[0] for a in node.names} <= {"torch"}, file

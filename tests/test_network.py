@@ -1,0 +1,154 @@
+import pytest
+import torch
+
+from poseact.network import PRESETS, MultitaskNetwork, arguments, build, to_input
+from poseact.network.layers import BatchNorm, Conv, _depthwise_bf16, max_pool, pad_same
+
+SMALL_ACTION = {"joints": 16, "width": 32, "blocks": 2, "size": 64, "actions": 5, "frames": 8}
+
+
+def clip(n=2, t=8):
+    return torch.randn(n, t, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("variant", ["released", "paper"])
+@pytest.mark.parametrize(("extra", "dim"), [({}, 2), ({"context": 2}, 2), ({"depth_maps": 4}, 3)])
+def test_shapes_and_ranges_of_stills(variant, extra, dim):
+    model = MultitaskNetwork(joints=14, width=32, blocks=3, size=64, variant=variant, **extra).eval()
+    out = model(clip()[:, 0])
+    assert len(out.blocks) == 3
+    assert out.pose.shape == (2, 14, dim) and out.visibility.shape == (2, 14)
+    assert out.blocks[0].heat_maps.shape == (2, 14, 8, 8)
+    assert (out.pose >= 0).all() and (out.pose <= 1).all()
+    assert (out.visibility > 0).all() and (out.visibility < 1).all()
+    assert out.action is None and out.pose_actions == ()
+
+
+@pytest.mark.parametrize("variant", ["released", "paper"])
+@pytest.mark.parametrize("extra", [{}, {"depth_maps": 4, "pose_stream": "v2"}])
+def test_clips(variant, extra):
+    model = MultitaskNetwork(**SMALL_ACTION, variant=variant, **extra).eval()
+    out = model(clip())
+    assert out.pose.shape[:3] == (2, 8, 16)
+    probabilities = [out.action, *out.pose_actions, *out.appearance_actions]
+    assert len(probabilities) == 9
+    for p in probabilities:
+        assert p.shape == (2, 5) and torch.allclose(p.sum(-1), torch.ones(2))
+    stills = model.estimate(clip().flatten(0, 1))[0][-1]
+    assert torch.allclose(stills.pose, out.pose.flatten(0, 1), atol=1e-6)
+
+
+def test_given_poses_replace_the_estimated_ones():
+    torch.manual_seed(0)
+    model = MultitaskNetwork(**SMALL_ACTION).eval()
+    plain = model(clip())
+    torch.manual_seed(1)
+    poses, seen = torch.rand(2, 8, 16, 2), torch.rand(2, 8, 16)
+    given = model(clip(), poses=poses, visibility=seen)
+    assert torch.equal(given.pose, plain.pose)
+    assert not torch.allclose(given.pose_actions[0], plain.pose_actions[0])
+    assert not torch.allclose(given.appearance_actions[0], plain.appearance_actions[0])
+    same = model(clip(), poses=plain.pose, visibility=plain.visibility)
+    assert torch.allclose(same.pose_actions[-1], plain.pose_actions[-1], atol=1e-6)
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda m: m(torch.zeros(2, 3, 64, 64)), r"\(N, T, 3, S, S\)"),
+    (lambda m: m(torch.zeros(1, 8, 3, 64, 48)), "S, S"),
+    (lambda m: m(torch.zeros(1, 8, 3, 40, 40)), "multiple of 32"),
+    (lambda m: m(torch.zeros(1, 6, 3, 64, 64)), "multiple of 4"),
+    (lambda m: m(clip(), poses=torch.zeros(2, 8, 16, 3)), "poses: expected"),
+    (lambda m: m(clip(), visibility=torch.zeros(2, 8, 15)), "visibility: expected"),
+])  # fmt: skip
+def test_wrong_inputs(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(MultitaskNetwork(**SMALL_ACTION).eval())
+
+
+@pytest.mark.parametrize(("args", "message"), [
+    ({"joints": 16, "variant": "new"}, "variant"),
+    ({"joints": 16, "size": 100}, "multiple of 32"),
+    ({"joints": 17, "actions": 3, "frames": 8}, "multiples of 4"),
+    ({"joints": 16, "context": 2, "depth_maps": 8}, "2D only"),
+])  # fmt: skip
+def test_wrong_arguments(args, message):
+    with pytest.raises(ValueError, match=message):
+        MultitaskNetwork(**args)
+
+
+def test_given_poses_need_an_action_network():
+    model = MultitaskNetwork(joints=16, width=32, blocks=1, size=64)
+    with pytest.raises(ValueError, match="pose network"):
+        model(torch.zeros(1, 3, 64, 64), poses=torch.zeros(1, 16, 2))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_build_in_both_variants(preset):
+    for variant in ("released", "paper"):
+        args = arguments(preset, variant, width=32)
+        model, layout = build(args)
+        assert model.joints == len(layout)
+    assert "context" not in args or args["context"] == 0
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: arguments("huge"), "unknown preset"),
+    (lambda: arguments("tiny", layout="spider"), "unknown layout"),
+    (lambda: build(arguments("tiny", legs=8)), "legs"),
+])  # fmt: skip
+def test_unknown_names(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(("length", "stride", "expected"), [(6, 2, (0, 1)), (7, 2, (1, 1)), (6, 1, (1, 1))])
+def test_same_padding_puts_the_odd_one_last(length, stride, expected):
+    x = torch.ones(1, 1, length, length)
+    padded = pad_same(x, (3, 3), stride, value=5.0)[0, 0, length // 2]
+    before, after = expected
+    assert padded.tolist() == [5.0] * before + [1.0] * length + [5.0] * after
+
+
+def test_max_pool_pads_with_nothing():
+    assert max_pool(-torch.ones(1, 1, 5, 5), 3).max() == -1
+
+
+def test_batch_norm_has_no_gamma():
+    bn = BatchNorm(4)
+    assert [n for n, _ in bn.named_parameters()] == ["bias"] and "weight" not in bn.state_dict()
+    x = torch.randn(8, 4, 5, 5) * 3 + 1
+    mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), unbiased=False, keepdim=True)
+    assert torch.allclose(bn(x), (x - mean) / (var + 1e-3).sqrt(), atol=1e-5)
+    assert torch.allclose(bn.running_mean, 0.01 * mean.flatten())
+
+
+def test_depthwise_gradient_in_float32_equals_the_plain_one():
+    torch.manual_seed(0)
+    x = torch.randn(2, 6, 9, 9, requires_grad=True)
+    w = torch.randn(6, 1, 5, 5, requires_grad=True)
+    grad = torch.randn(2, 6, 9, 9)
+    plain = torch.autograd.grad(torch.nn.functional.conv2d(x, w, padding=2, groups=6), (x, w), grad)
+    ours = torch.autograd.grad(_depthwise_bf16(x, w), (x, w), grad)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(plain, ours, strict=True))
+
+
+def test_convolutions_have_no_bias():
+    model, _ = build(arguments("penn-action", width=32))
+    assert all(m.bias is None for m in model.modules() if isinstance(m, Conv))
+
+
+def test_the_door():
+    frames = torch.tensor([0, 127, 255], dtype=torch.uint8).expand(1, 2, 2, 3)
+    assert torch.allclose(to_input(frames)[0, :, 0, 0], torch.tensor([-1.0, 127 / 127.5 - 1, 1.0]))
+    with pytest.raises(ValueError, match="uint8"):
+        to_input(frames.float())
+
+
+@pytest.mark.gpu
+def test_gpu_answers_what_the_cpu_does():
+    model, _ = build(arguments("small"))
+    model.eval()
+    x = torch.randn(2, 3, 128, 128)
+    with torch.no_grad():
+        cpu, gpu = model(x), model.cuda()(x.cuda())
+    assert torch.allclose(cpu.pose, gpu.pose.cpu(), atol=1e-3)
