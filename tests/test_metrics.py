@@ -32,7 +32,7 @@ def test_pck_at_its_edge():
 
 def test_people_without_a_reference_are_left_out():
     truth = np.zeros((2, 1, 2))
-    predicted = truth + [[[0, 0]], [[99, 0]]]
+    predicted = truth + np.array([[[0, 0]], [[99, 0]]])
     shares = pck(predicted, truth, np.ones((2, 1), bool), np.array([10.0, np.nan]), 0.2)
     assert shares.tolist() == [1, 1]
 

@@ -90,7 +90,7 @@ def test_drawn_joints_are_those_of_the_json():
 
 
 def test_sides_have_their_colours():
-    points = np.zeros((16, 2)) + [[50.0, 50.0]]
+    points = np.full((16, 2), 50.0)
     points[PA16.index("right_wrist")], points[PA16.index("left_wrist")] = (20, 20), (80, 80)
     visibility = np.zeros(16)
     visibility[[PA16.index("right_wrist"), PA16.index("left_wrist")]] = 1
