@@ -6,7 +6,14 @@ import os
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
+import torch
+
+# Several test processes share the cores, and a slow machine is not a failure.
+torch.set_num_threads(1)
+hypothesis.settings.register_profile("poseact", deadline=None, max_examples=60)
+hypothesis.settings.load_profile("poseact")
 
 NETWORKS = ("pose2d", "pose3d", "action2d", "action3d")
 

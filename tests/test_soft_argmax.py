@@ -13,10 +13,9 @@ EDGES = [(r, c) for r in (0, 3, SIZE - 1) for c in (0, 4, SIZE - 1)]
 def test_one_hot_gives_the_cell_exactly(kind, row, column):
     maps = torch.full((1, SIZE, SIZE), -1e4)
     maps[0, row, column] = 0
-    expected = [(column + 0.5) / SIZE, (row + 0.5) / SIZE]
-    if kind == "corners":
-        expected = [column / (SIZE - 1), row / (SIZE - 1)]
-    assert torch.equal(SoftArgmax(SIZE, kind=kind).plane(maps)[0], torch.tensor(expected))
+    cells = (torch.arange(SIZE) + 0.5) / SIZE if kind == "centres" else torch.linspace(0, 1, SIZE)
+    expected = torch.stack([cells[column], cells[row]])
+    assert torch.equal(SoftArgmax(SIZE, kind=kind).plane(maps)[0], expected)
 
 
 @pytest.mark.parametrize("kind", ["centres", "corners"])

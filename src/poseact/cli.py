@@ -17,7 +17,12 @@ DESCRIPTION = "2D and 3D pose, and the action, of a person in images, from one n
 
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; returns the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and (args.run is not _train or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:  # overrides may stand on both sides of an option, which argparse alone refuses
+        args.overrides += rest
     try:
         args.run(args, Console(stderr=False, soft_wrap=True, highlight=False))
     except UserError as error:

@@ -23,7 +23,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 SMALL: dict[str, dict[str, Any]] = {
     "tiny": {"layout": "pa16", "width": 96, "blocks": 2, "size": 96},
-    "small": {"layout": "pa16", "width": 192, "blocks": 2, "size": 128},
+    "small": {"layout": "pa16", "width": 160, "blocks": 2, "size": 128},
     "medium": {"layout": "pa16", "width": 288, "blocks": 4, "size": 192},
 }
 PRESETS = PUBLISHED | SMALL

@@ -207,6 +207,8 @@ def _step_once(run: Run, network: nn.Module, batch: dict[str, Tensor]) -> float:
     frames = to_input(batch["frames"]).contiguous(memory_format=torch.channels_last)
     with run.accelerator.autocast():
         output = network(frames)
+    if not output.visibility.isfinite().all():  # cross-entropy refuses them with a message of its own
+        return math.nan
     loss = total_loss(output, batch, run.recipe.training.heat_map_weight)
     run.accelerator.backward(loss)
     run.accelerator.clip_grad_norm_(network.parameters(), run.recipe.training.clip_norm)

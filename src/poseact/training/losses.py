@@ -40,7 +40,8 @@ def heat_map_loss(output: PoseOutput, batch: dict[str, Tensor]) -> Tensor:
     Not in the paper: on photographs it reaches the same PCK in fewer steps.
     """
     maps = output.heat_maps
-    target = drawn_maps(batch["pose"], maps.shape[-1]).flatten(-2)
+    pose = torch.where(batch["valid"].unsqueeze(-1), batch["pose"], 0.0)
+    target = drawn_maps(pose, maps.shape[-1]).flatten(-2)
     loss = -(target * maps.flatten(-2).log_softmax(-1)).sum(-1)
     return torch.where(batch["valid"], loss, 0.0).sum() / batch["valid"].sum().clamp(min=1)
 

@@ -102,7 +102,7 @@ def read_recipe(name: str, overrides: list[str]) -> Recipe:
         if not isinstance(yaml.safe_load(text), dict):
             raise UserError(f"{path}: expected a recipe, a YAML mapping; see the recipes of the package")
         config = parser.parse_args([f"--recipe={path}", *(f"--{o}" for o in overrides)])
-        built = parser.instantiate_classes(config)
+        built = parser.instantiate(config)
     except (ArgumentError, ValueError, TypeError, yaml.YAMLError, OSError) as error:
         raise UserError(f"{path}: {_one_line(error)}; mend the recipe or the override") from None
     return Recipe(**{f.name: built[f.name] for f in dataclasses.fields(Recipe)})
