@@ -67,7 +67,7 @@ def test_the_loss_falls(tmp_path, overrides):
     out = tmp_path / "run"
     train(read_recipe("lspet.yaml", [*overrides, "training.epochs=12"]), out, QUIET)
     rows = [line.split(",") for line in (out / "log.csv").read_text().splitlines()[1:]]
-    losses = [float(row[2]) for row in rows]
+    losses = [float(row[3]) for row in rows]
     assert sum(losses[-3:]) < 0.97 * sum(losses[:3])
 
 
@@ -142,3 +142,22 @@ def test_checkpoints_are_not_unpickled(tmp_path):
     with pytest.raises(UserError, match="checkpoint"):
         checkpoint.load(path)
     assert not (tmp_path / "poisoned").exists()
+
+
+def test_ctrl_c_saves_a_whole_state_and_resumes(tmp_path, overrides):
+    overrides = [*overrides, "training.checkpoint_minutes=60"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(read_recipe("lspet.yaml", overrides), whole, QUIET)
+    command = [sys.executable, "-c", START, "train", "lspet.yaml", "--out", str(cut), *overrides]
+    process = subprocess.Popen(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if line.startswith("epoch"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read()
+    assert process.wait(timeout=60) == 130 and "the same command goes on" in rest
+    assert checkpoint.load(cut / "last.pt")["progress"]["epoch"] >= 1
+    train(read_recipe("lspet.yaml", overrides), cut, QUIET)
+    assert same_weights(whole, cut)

@@ -47,17 +47,19 @@ def evaluate_pose(
     source: SampleSource,
     device: torch.device,
     console: Console | None = None,
+    size: int | None = None,
 ) -> PoseScores:
     """PCK@0.2 of the torso, all annotated joints of the set that the network answers.
 
     The torso is the left shoulder to the right hip, else the other diagonal; people with
     neither, or with one under 1 px, are skipped and counted. The reported block is the last.
-    With a ``console``, a progress bar is shown.
+    With a ``console``, a progress bar is shown. ``size``: side of the crops, the network's own
+    where None.
     Raises `UserError` where over 1 % of the samples are unreadable, or none can be scored.
     """
     kept: list[Truth] = []
     damaged: list[str] = []
-    predictions = list(predict(network, layout, _views(source, kept, damaged, console), device))
+    predictions = list(predict(network, layout, _views(source, kept, damaged, console), device, size))
     if len(damaged) > DAMAGED_SHARE * len(source):
         raise UserError(f"{len(damaged)} of {len(source)} samples cannot be read: {'; '.join(damaged[:5])}")
     if not kept:

@@ -29,17 +29,22 @@ class View:
 
 
 def predict(
-    network: MultitaskNetwork, layout: Layout, views: Iterable[View], device: torch.device
+    network: MultitaskNetwork,
+    layout: Layout,
+    views: Iterable[View],
+    device: torch.device,
+    size: int | None = None,
 ) -> Iterator[list[Prediction]]:
     """Yield for each view the prediction of every block, first to last.
 
+    ``size``: side of the crops in pixels, a multiple of 32; the network's own where None.
     A copy of the network runs, in evaluation mode with batch norm folded, in batches of 16 crops.
     """
     network = folded(network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     rest = iter(views)
     while group := list(islice(rest, BATCH)):
         boxes = [v.box or whole_image_box(v.image.shape[1], v.image.shape[0]) for v in group]
-        transforms = [crop_transform(box, network.size) for box in boxes]
+        transforms = [crop_transform(box, size or network.size) for box in boxes]
         crops = np.stack([t.warp(v.image) for t, v in zip(transforms, group, strict=True)])
         frames = to_input(torch.from_numpy(crops).to(device)).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():

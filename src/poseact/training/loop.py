@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import dataclasses
 import io
 import json
 import math
+import signal
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,11 +62,6 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def crop_size(epoch: int, epochs: int, sizes: tuple[int, ...]) -> int:
-    """The crop size of an epoch: ``sizes`` in their order, each for an even share of the epochs."""
-    return sizes[epoch * len(sizes) // epochs]
-
-
 class Run:
     """A training run in the folder ``out``: everything its loop needs, made from a recipe.
 
@@ -77,6 +76,9 @@ class Run:
         if precision == "auto":
             precision = "bf16" if torch.cuda.is_available() or cpu_has_bf16() else "fp32"
         self.accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
+        if self.accelerator.device.type == "cpu" and spec.workers:
+            # Workers need cores of their own: threads that wait for a busy core slow all of them.
+            torch.set_num_threads(max(1, torch.get_num_threads() - spec.workers))
         console.print(f"device: {self.accelerator.device}, {precision}, {torch.get_num_threads()} threads")
         self.train_data, self.validation = _open(recipe)
         self.batches = len(self.train_data) // spec.batch
@@ -100,6 +102,8 @@ class Run:
         )
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
         self.state = State()
+        self.stopping = False
+        self._clock = time.monotonic()
         self._claim_folder()
 
     def _claim_folder(self) -> None:
@@ -111,6 +115,12 @@ class Run:
         write_whole(file, text.encode())
         if (self.out / "last.pt").exists():
             self.restore()
+
+    def tick(self) -> None:
+        """Count the time since the last call (or the start) as spent by the run."""
+        now = time.monotonic()
+        self.state.seconds += now - self._clock
+        self._clock = now
 
     def save(self) -> None:
         """Write all that a resumed run needs."""
@@ -157,34 +167,53 @@ def train(recipe: Recipe, out: Path, console: Console) -> Path:
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console) as progress, _stopping_softly(run):
         total = recipe.training.epochs * run.batches
         task = progress.add_task("training", total=total, completed=_step(run))
-        try:
-            while run.state.epoch < recipe.training.epochs:
-                train_one_epoch(run, lambda text: progress.update(task, advance=1, description=text))
-                validate(run)
-                run.state = dataclasses.replace(
-                    run.state, epoch=run.state.epoch + 1, batch=0, loss_sum=0.0, damaged=0
-                )
-                run.save()
-                _write_log(run)
-        except KeyboardInterrupt:
+        while run.state.epoch < recipe.training.epochs:
+            train_one_epoch(run, lambda text: progress.update(task, advance=1, description=text))
+            validate(run)
+            run.state = dataclasses.replace(
+                run.state, epoch=run.state.epoch + 1, batch=0, loss_sum=0.0, damaged=0
+            )
             run.save()
-            console.print("stopped; the same command goes on from here")
-            raise
+            _write_log(run)
     return run.export()
+
+
+@contextlib.contextmanager
+def _stopping_softly(run: Run) -> Iterator[None]:
+    """Ctrl-C lets the batch at hand finish, so that what is saved is whole; twice stops at once."""
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals there alone
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        run.stopping = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def crop_size(run: Run) -> int:
+    """The epoch's crop size: ``sizes`` in their order, each for an even share of the epochs."""
+    sizes = run.recipe.training.sizes or (run.network_size,)
+    return sizes[run.state.epoch * len(sizes) // run.recipe.training.epochs]
 
 
 def train_one_epoch(run: Run, advance: Any) -> None:
     """The rest of the epoch that ``run.state`` is in."""
     spec, state = run.recipe.training, run.state
     network: MultitaskNetwork = run.network
-    size = crop_size(state.epoch, spec.epochs, spec.sizes or (run.network_size,))
+    size = crop_size(run)
     examples = Examples(run.train_data, run.layout, size, run.recipe.augmentation, spec.seed, state.epoch)
     loader = run.accelerator.prepare(training_loader(examples, spec.batch, spec.workers, state.batch))
     network.train()
-    started = saved = time.monotonic()
+    saved = time.monotonic()
     for batch in loader:
         rate = learning_rate(_step(run), spec.epochs * run.batches, spec.learning_rate, spec.warmup_steps)
         for group in run.optimizer.param_groups:
@@ -195,12 +224,13 @@ def train_one_epoch(run: Run, advance: Any) -> None:
         state.damaged += int((~batch["readable"]).sum())
         _check(run, loss)
         advance(f"epoch {state.epoch + 1}/{spec.epochs} loss {state.loss_sum / state.batch:.3f}")
-        now = time.monotonic()
-        if now - saved > 60 * spec.checkpoint_minutes:
-            state.seconds += now - started
-            started = saved = now
+        run.tick()
+        if run.stopping or time.monotonic() - saved > 60 * spec.checkpoint_minutes:
+            saved = time.monotonic()
             run.save()
-    state.seconds += time.monotonic() - started
+        if run.stopping:
+            run.console.print("stopped; the same command goes on from here")
+            raise KeyboardInterrupt
 
 
 def _step_once(run: Run, network: nn.Module, batch: dict[str, Tensor]) -> float:
@@ -256,12 +286,17 @@ def _first_damaged(source: SampleSource, most: int = 5) -> list[str]:
 
 
 def validate(run: Run) -> None:
-    """Score the averaged weights and add the epoch's row to the history."""
-    state = run.state
-    scores = evaluate_pose(run.average, run.layout, run.validation, run.accelerator.device)
+    """Score the averaged weights, at the epoch's crop size, and add the epoch's row to the history.
+
+    At another size than it is trained at, a network scores lower than it will (docs/experiments.md).
+    """
+    state, size = run.state, crop_size(run)
+    scores = evaluate_pose(run.average, run.layout, run.validation, run.accelerator.device, size=size)
+    run.tick()
     row = {
         "epoch": state.epoch + 1,
         "minutes": round(state.seconds / 60, 2),
+        "crop": size,
         "loss": state.loss_sum / max(1, state.batch),
         "damaged": state.damaged,
     }

@@ -90,13 +90,14 @@ class SyntheticFigures:
 
 
 def random_camera(rng: np.random.Generator, world: FloatArray, size: int) -> Camera:
-    """A camera that frames the joints ``world`` (J, 3): from any side, mostly level.
+    """A camera that frames the joints ``world`` (J, 3): mostly level, from the front as
+    photographers do, seldom from behind.
 
     The person fills about 0.5 to 0.7 of the image, more where it is cut off. The image counts
     as cut out of a larger one, so its centre is not the optical axis.
     """
     middle = (world.min(0) + world.max(0)) / 2
-    azimuth, elevation = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.normal(8, 14))
+    azimuth, elevation = rng.normal(0, np.deg2rad(60)), np.deg2rad(rng.normal(8, 14))
     distance = rng.uniform(2.2, 8)
     towards = np.array([
         np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)
