@@ -1,5 +1,5 @@
 # `make demo` and `make test` set everything up on a fresh machine and run.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
 VENV := .venv
 READY := $(VENV)/ready
 
@@ -18,8 +18,8 @@ setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt torch
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[synthetic,dev]'
+	PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install --quiet torch
+	PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install --quiet --editable '.[synthetic,dev]'
 	touch $(READY)
 
 clean:

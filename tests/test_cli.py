@@ -75,3 +75,15 @@ def test_info(weight_file, capsys):
     assert main(["info"]) == 0 and main(["info", str(weight_file)]) == 0
     shown = capsys.readouterr().out
     assert "device: " in shown and "preset: tiny" in shown
+
+
+def test_overrides_on_both_sides_of_an_option(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "lspet.yaml", "training.batch=3", "--out", "run", "data.root=nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_words_that_no_verb_takes(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["info", "a.safetensors", "b.safetensors"])
+    assert stop.value.code == 2 and "unrecognized" in capsys.readouterr().err
