@@ -313,7 +313,7 @@ def validate(run: Run) -> None:
 def _write_log(run: Run) -> None:
     if run.accelerator.is_main_process:
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(run.state.history[0]))
+        writer = csv.DictWriter(text, list(run.state.history[-1]))
         writer.writeheader()
         writer.writerows(run.state.history)
         write_whole(run.out / "log.csv", text.getvalue().encode())
