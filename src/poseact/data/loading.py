@@ -15,6 +15,9 @@ from poseact.errors import UserError
 from poseact.skeleton import Layout
 from poseact.structures import Sample
 
+DAMAGED_SHARE = 0.01
+"""Over this share of unreadable samples a run stops."""
+
 
 class SampleSource(Protocol):
     """What every data set is: a length, samples, and the layout of their joints."""

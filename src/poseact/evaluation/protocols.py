@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from poseact.data.loading import SampleSource
+from poseact.data.loading import DAMAGED_SHARE, SampleSource
 from poseact.errors import UserError
 from poseact.evaluation.metrics import BoolArray, FloatArray, pck, torso_px
 from poseact.inference.predictor import View, predict
@@ -19,7 +19,6 @@ from poseact.network import MultitaskNetwork
 from poseact.skeleton import Layout, convert
 
 THRESHOLD = 0.2
-DAMAGED_SHARE = 0.01
 Truth = tuple[FloatArray, BoolArray]
 """Joints (J, 3) and which are annotated (J,), in the layout of the data set."""
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from poseact.data import open_data
 from poseact.data.images import write_whole
-from poseact.data.loading import Examples, SampleSource, training_loader
+from poseact.data.loading import DAMAGED_SHARE, Examples, SampleSource, training_loader
 from poseact.errors import UserError
 from poseact.evaluation.protocols import evaluate_pose
 from poseact.inference.device import cpu_has_bf16, keep_freed_memory
@@ -34,9 +34,6 @@ from poseact.training import checkpoint
 from poseact.training.losses import total_loss
 from poseact.training.recipe import Recipe
 from poseact.weights import save_weights
-
-DAMAGED_SHARE = 0.01
-"""Over this share of unreadable samples a run stops."""
 
 
 @dataclass
