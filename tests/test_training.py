@@ -161,3 +161,14 @@ def test_ctrl_c_saves_a_whole_state_and_resumes(tmp_path, overrides):
     assert checkpoint.load(cut / "last.pt")["progress"]["epoch"] >= 1
     train(read_recipe("lspet.yaml", overrides), cut, QUIET)
     assert same_weights(whole, cut)
+
+
+def test_crops_grow_by_even_shares_of_the_epochs(tmp_path, overrides):
+    train(read_recipe("lspet.yaml", [*overrides, "training.sizes=[32, 64]"]), tmp_path / "run", QUIET)
+    header, *rows = [line.split(",") for line in (tmp_path / "run" / "log.csv").read_text().splitlines()]
+    assert [row[header.index("crop")] for row in rows] == ["32", "32", "64"]
+
+
+def test_crop_sizes_that_do_not_fit_the_network(tmp_path, overrides):
+    with pytest.raises(UserError, match="multiples of 32"):
+        train(read_recipe("lspet.yaml", [*overrides, "training.sizes=[40]"]), tmp_path / "run", QUIET)

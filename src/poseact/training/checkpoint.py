@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
+from pickle import UnpicklingError  # what torch raises when it refuses to unpickle
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         state["progress"]
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, UnpicklingError) as error:
         raise UserError(
             f"{path}: expected a run's checkpoint, got {type(error).__name__}; "
             "remove the file to start the run again"

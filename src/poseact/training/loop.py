@@ -89,7 +89,6 @@ class Run:
             network, self.layout = build(self.arguments)
         except ValueError as error:
             raise UserError(f"recipe, network: {error}") from None
-        self.network_size = network.size
         if any(size % 32 for size in spec.sizes):
             raise UserError(f"recipe, training.sizes: expected multiples of 32, got {spec.sizes}")
         self.average = copy.deepcopy(network).requires_grad_(False).to(self.accelerator.device)
@@ -198,7 +197,7 @@ def _stopping_softly(run: Run) -> Iterator[None]:
 
 def crop_size(run: Run) -> int:
     """The epoch's crop size: ``sizes`` in their order, each for an even share of the epochs."""
-    sizes = run.recipe.training.sizes or (run.network_size,)
+    sizes = run.recipe.training.sizes or (run.average.size,)
     return sizes[run.state.epoch * len(sizes) // run.recipe.training.epochs]
 
 
