@@ -16,8 +16,9 @@ ALLOWED = {
     "errors": set(),
     "network": {"structures", "skeleton", "geometry"},
     "visual": BASE,
-    "data": BASE,
-    "weights": BASE | {"network", "data"},
+    "video": BASE,
+    "data": BASE | {"video"},
+    "weights": BASE | {"network", "data", "video"},
 }
 
 

@@ -24,11 +24,11 @@ def test_samples_are_what_is_on_disk(tmp_path):
         assert (s.valid == (joints[:, 2, i] > 0)).all()
         assert np.allclose(s.joints[s.valid, :2], joints[s.valid, :2, i])
         assert (s.joints[~s.valid] == 0).all() and not s.depth_valid.any()
-        side = s.image.shape[0]
+        side = s.image()[0].shape[0]
         assert s.box.side == side and s.box.centre == ((side - 1) / 2, (side - 1) / 2)
         # A joint of the fake is a blob of one colour, written as BGR (255, 200, 0).
         x, y = np.rint(s.joints[9, :2]).astype(int)
-        assert np.abs(s.image[y, x].astype(int) - (0, 200, 255)).max() < 70
+        assert np.abs(s.image()[0][y, x].astype(int) - (0, 200, 255)).max() < 70
 
 
 def test_transposed_container(root):

@@ -30,7 +30,7 @@ def run_demo(out: Path, console: Console) -> None:
     for k, value in enumerate(scores.by_block, 1):
         console.print(f"block {k}: {scores.metric} {value:.3f} on {scores.samples} unseen figures")
     samples = [test[i] for i in range(FIGURES)]
-    views = [View(f"figure{i:02d}", s.image, s.box) for i, s in enumerate(samples)]
+    views = [View(f"figure{i:02d}", s.image()[0], s.box) for i, s in enumerate(samples)]
     drawn = []
     for view, blocks in zip(views, predict(weights.model, weights.layout, views, device), strict=True):
         drawn.append(draw_prediction(view.image, blocks[-1]))

@@ -7,7 +7,7 @@ cell i of n has its centre at (i + 0.5) / n. These lines decide every half pixel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ DEPTH_RANGE_MM = 2000.0
 """Depth that z = 0..1 spans in a crop of scale 1 (PAPER: Human3.6M's rule)."""
 REFERENCE_SIDE_M = 2.25
 """Side in metres, at the root's depth, of a crop of scale 1."""
+UNDISTORT_STEPS = 30
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,21 @@ class Box:
     def __post_init__(self) -> None:
         if not (np.isfinite([*self.centre, self.side]).all() and self.side > 0):
             raise ValueError(f"expected a finite centre and a side > 0, got {self.centre}, {self.side}")
+
+
+def enclosing_box(boxes: FloatArray) -> Box:
+    """The square around squares (n, 3): centre x and y, side; rows that are not finite are left out.
+
+    As the authors join the boxes of a clip: the union of their edges, widened to a square.
+    Raises ``ValueError`` where no row is finite.
+    """
+    known = boxes[np.isfinite(boxes).all(1)]
+    if not len(known):
+        raise ValueError("expected at least one box, got none")
+    low = (known[:, :2] - known[:, 2:] / 2).min(0)
+    high = (known[:, :2] + known[:, 2:] / 2).max(0)
+    x, y = (low + high) / 2
+    return Box((float(x), float(y)), float((high - low).max()))
 
 
 def whole_image_box(width: int, height: int) -> Box:
@@ -58,12 +74,25 @@ class CropTransform:
         """Crop coordinates (..., 2) back to pixels (..., 2): the one inverse."""
         return (points - self.matrix[:, 2]) @ np.linalg.inv(self.matrix[:, :2]).T
 
-    def warp(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    @property
+    def window(self) -> float:
+        """Side of the crop in pixels of the image."""
+        return float(1 / np.hypot(*self.matrix[:, 0]))
+
+    def reduction(self) -> int:
+        """By how much the image may be decoded smaller (1, 2, 4 or 8) without the crop showing it."""
+        return next(r for r in (8, 4, 2, 1) if r == 1 or self.window >= r * self.size)
+
+    def warp(self, image: npt.NDArray[np.uint8], reduced: int = 1) -> npt.NDArray[np.uint8]:
         """Cut the crop (size, size, 3) out of ``image`` (H, W, 3); black outside it.
 
+        ``reduced``: by how much the image was decoded smaller than the pixels that the map takes.
         A crop that shrinks the image by two or more is averaged down first, against aliasing.
         """
+        # Pixel x of the reduced image has its centre at r x + (r - 1) / 2.
         pixels = self.size * self.matrix - [[0, 0, 0.5], [0, 0, 0.5]]
+        offset = pixels[:, :2].sum(1) * (reduced - 1) / 2
+        pixels = np.column_stack([reduced * pixels[:, :2], pixels[:, 2] + offset])
         while np.hypot(pixels[0, 0], pixels[1, 0]) <= 0.5 and min(image.shape[:2]) >= 2:
             # Halving maps pixel x to (x - 0.5) / 2, so the affine map takes 2 x + 0.5.
             image = _halved(image)
@@ -105,43 +134,68 @@ def crop_transform(
     return CropTransform(np.column_stack([linear, 0.5 - linear @ centre]), size, flip)
 
 
-def crop_scale(side_m: float) -> float:
-    """Scale of a crop whose side measures ``side_m`` metres at the root's depth."""
+def crop_scale(side_m: FloatArray) -> FloatArray:
+    """Scale of crops whose side measures ``side_m`` metres at the root's depth."""
     return side_m / REFERENCE_SIDE_M
 
 
-def depth_to_z(depth_mm: FloatArray, scale: float) -> FloatArray:
+def depth_to_z(depth_mm: FloatArray, scale: FloatArray | float) -> FloatArray:
     """Depth relative to the root in mm to the network's z (PAPER: 3D)."""
     return 0.5 + depth_mm / (DEPTH_RANGE_MM * scale)
 
 
-def z_to_depth(z: FloatArray, scale: float) -> FloatArray:
+def z_to_depth(z: FloatArray, scale: FloatArray | float) -> FloatArray:
     """The network's z to depth relative to the root in mm."""
     return (z - 0.5) * DEPTH_RANGE_MM * scale
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera: ``x_camera = rotation @ (x_world - position)``, z forward, y down.
+    """A camera with lens distortion: ``x_camera = rotation @ (x_world - position)``, z forward, y down.
 
-    ``rotation`` (3, 3), ``position`` (3,) in metres, ``focal`` and ``centre`` (2,) in pixels.
+    ``rotation`` (3, 3), ``position`` (3,) in metres, ``focal`` and ``centre`` (2,) in pixels,
+    ``radial`` (3,) and ``tangential`` (2,) as Human3.6M's k and p; none by default.
     """
 
     rotation: FloatArray
     position: FloatArray
     focal: FloatArray
     centre: FloatArray
+    radial: FloatArray = field(default_factory=lambda: np.zeros(3))
+    tangential: FloatArray = field(default_factory=lambda: np.zeros(2))
 
     def to_camera(self, points: FloatArray) -> FloatArray:
         """World (..., 3) to camera coordinates (..., 3), metres."""
         return (points - self.position) @ self.rotation.T
 
+    def to_world(self, points: FloatArray) -> FloatArray:
+        """Camera (..., 3) to world coordinates (..., 3), metres."""
+        return points @ self.rotation + self.position
+
     def project(self, points: FloatArray) -> FloatArray:
         """World points (..., 3) in metres to pixels (..., 2)."""
         seen = self.to_camera(points)
-        return seen[..., :2] / seen[..., 2:] * self.focal + self.centre
+        xy = seen[..., :2] / seen[..., 2:]
+        gain, shift = self._distortion(xy)
+        return (xy * gain + shift) * self.focal + self.centre
 
-    def back_project(self, pixels: FloatArray, depth_m: FloatArray) -> FloatArray:
-        """Pixels (..., 2) at depths (...,) in metres to world points (..., 3)."""
-        xy = (pixels - self.centre) / self.focal * depth_m[..., None]
-        return np.concatenate([xy, depth_m[..., None]], axis=-1) @ self.rotation + self.position
+    def back_project(
+        self, pixels: FloatArray, depth_m: FloatArray, steps: int = UNDISTORT_STEPS
+    ) -> FloatArray:
+        """Pixels (..., 2) at depths (...,) in metres to world points (..., 3).
+
+        The distortion is undone by fixed-point ``steps``, exact for lenses such as Human3.6M's;
+        1 is the authors' inverse (protocol ``released``).
+        """
+        seen = (pixels - self.centre) / self.focal
+        xy = seen
+        for _ in range(steps):
+            gain, shift = self._distortion(xy)
+            xy = (seen - shift) / gain
+        return self.to_world(np.concatenate([xy, np.ones_like(xy[..., :1])], -1) * depth_m[..., None])
+
+    def _distortion(self, xy: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Gain (..., 1) and shift (..., 2) of a point on the plane z = 1, by Human3.6M's model."""
+        r2 = (xy**2).sum(-1, keepdims=True)
+        radial = 1 + r2 ** np.arange(1, 4) @ self.radial[:, None]
+        return radial + xy @ self.tangential[:, None], r2 * self.tangential

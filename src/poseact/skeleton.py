@@ -76,17 +76,19 @@ def mapping(source: Layout, target: Layout) -> npt.NDArray[np.int64]:
     return np.array([source.index(j) if j in source.joints else ABSENT for j in target.joints])
 
 
-def convert(values: npt.NDArray[Scalar], source: Layout, target: Layout) -> npt.NDArray[Scalar]:
-    """Reorder the joint axis 0 of ``values`` (J_source, ...) into ``target``.
+def convert(
+    values: npt.NDArray[Scalar], source: Layout, target: Layout, axis: int = 0
+) -> npt.NDArray[Scalar]:
+    """Reorder the joint ``axis`` of ``values`` (..., J_source, ...) into ``target``.
 
     Joints that ``source`` lacks are filled with zero (``False`` in a mask), so converting a
     mask beside the numbers marks them missing. Raises ``ValueError`` on another joint count.
     """
-    if values.shape[0] != len(source):
-        raise ValueError(f"expected {len(source)} joints of {source.name}, got {values.shape[0]}")
+    if values.shape[axis] != len(source):
+        raise ValueError(f"expected {len(source)} joints of {source.name}, got {values.shape[axis]}")
     indices = mapping(source, target)
-    result = values[indices].copy()
-    result[indices == ABSENT] = 0
+    result = np.take(values, indices, axis)
+    np.moveaxis(result, axis, 0)[indices == ABSENT] = 0
     return result
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from poseact.geometry import Box
+from poseact.geometry import Box, Camera, FloatArray
 from poseact.skeleton import Layout
+
+BoolArray = npt.NDArray[np.bool_]
+Image = npt.NDArray[np.uint8]
 
 
 def _check(condition: bool, what: str, expected: str, got: object) -> None:
@@ -17,44 +22,133 @@ def _check(condition: bool, what: str, expected: str, got: object) -> None:
         raise ValueError(f"{what}: expected {expected}, got {got}")
 
 
+def _check_joints(
+    name: str, joints: FloatArray, valid: BoolArray, depth_valid: BoolArray, shape: tuple[int, ...]
+) -> None:
+    _check(joints.shape == (*shape, 3), f"{name}: joints", str((*shape, 3)), joints.shape)
+    for mask in (valid, depth_valid):
+        _check(
+            mask.shape == shape and mask.dtype == np.bool_,
+            f"{name}: mask", f"{shape} bool", (mask.shape, mask.dtype),
+        )  # fmt: skip
+
+
+class Frames(Protocol):
+    """Where decoded frames come from: a still, a video, a folder of frames, or memory."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Sequence[int], reduction: int = 1) -> tuple[list[Image], int]:
+        """The frames at ``indices``, (H, W, 3) uint8 RGB each, and by how much they are reduced.
+
+        ``reduction`` (1, 2, 4 or 8) allows them to be decoded smaller, at most by that; pixel x
+        of the answer then covers pixels r x to r x + r - 1 of the original.
+        Raises `UserError` where a frame cannot be read.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Sample:
     """One annotated person in one image.
 
-    - ``image`` (H, W, 3) uint8, RGB.
+    - ``frames``, ``index``: where the image is read from.
     - ``joints`` (J, 3) float: x and y in pixels, depth relative to the root in mm.
     - ``valid`` (J,) bool: x and y are annotated; ``depth_valid`` (J,) bool: depth is known.
     - ``box``: the square around the person, before augmentation.
     - ``metres_per_pixel`` at the root's depth; None where depth is unknown.
     - ``name``: where it comes from, for messages.
+    - ``head_px``: MPII's head size; ``camera`` and ``root_depth_mm``: of the root in its
+      coordinates. None where the set does not tell.
     """
 
-    image: npt.NDArray[np.uint8]
-    joints: npt.NDArray[np.floating]
-    valid: npt.NDArray[np.bool_]
-    depth_valid: npt.NDArray[np.bool_]
+    frames: Frames
+    joints: FloatArray
+    valid: BoolArray
+    depth_valid: BoolArray
     layout: Layout
     box: Box
     metres_per_pixel: float | None
     name: str
+    index: int = 0
+    head_px: float | None = None
+    camera: Camera | None = None
+    root_depth_mm: float | None = None
 
     def __post_init__(self) -> None:
-        count = len(self.layout)
-        image, joints = self.image, self.joints
-        _check(
-            image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8,
-            f"{self.name}: image", "(H, W, 3) uint8", (image.shape, image.dtype),
-        )  # fmt: skip
-        _check(joints.shape == (count, 3), f"{self.name}: joints", f"({count}, 3)", joints.shape)
-        for mask in (self.valid, self.depth_valid):
-            _check(
-                mask.shape == (count,) and mask.dtype == np.bool_,
-                f"{self.name}: mask", f"({count},) bool", (mask.shape, mask.dtype),
-            )  # fmt: skip
+        _check_joints(self.name, self.joints, self.valid, self.depth_valid, (len(self.layout),))
         _check(
             not self.depth_valid.any() or self.metres_per_pixel is not None,
             f"{self.name}: depth", "metres_per_pixel beside known depths", None,
         )  # fmt: skip
+
+    def image(self, reduction: int = 1) -> tuple[Image, int]:
+        """The image and by how much it is reduced: see `Frames.read`."""
+        (image,), reduced = self.frames.read([self.index], reduction)
+        return image, reduced
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One annotated person in T frames, cropped with one box.
+
+    As `Sample`, with ``indices`` (T,), ``joints`` (T, J, 3), masks (T, J), and
+    ``metres_per_pixel`` (T,) and ``root_depth_mm`` (T,) where known. ``action``: index of the label;
+    None where the set has none.
+    """
+
+    frames: Frames
+    indices: npt.NDArray[np.int64]
+    joints: FloatArray
+    valid: BoolArray
+    depth_valid: BoolArray
+    layout: Layout
+    box: Box
+    metres_per_pixel: FloatArray | None
+    action: int | None
+    name: str
+    camera: Camera | None = None
+    root_depth_mm: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.indices)
+        _check(count > 0, f"{self.name}: clip", "at least one frame", count)
+        _check_joints(self.name, self.joints, self.valid, self.depth_valid, (count, len(self.layout)))
+        _check(
+            not self.depth_valid.any() or self.metres_per_pixel is not None,
+            f"{self.name}: depth", "metres_per_pixel beside known depths", None,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Track:
+    """One annotated person through all F frames of a video: what clips and stills are taken from.
+
+    - ``joints`` (F, J, 3), ``valid`` and ``depth_valid`` (F, J), as in `Sample`.
+    - ``boxes`` (F, 3): centre x and y, side, of the square around the person; NaN where the frame
+      shows none. A clip takes the union of its first, middle and last (see `data.clips`).
+    - ``metres_per_pixel`` (F,), ``root_depth_mm`` (F,), NaN where unknown; ``camera``; ``action``.
+    """
+
+    frames: Frames
+    joints: FloatArray
+    valid: BoolArray
+    depth_valid: BoolArray
+    layout: Layout
+    boxes: FloatArray
+    metres_per_pixel: FloatArray | None
+    action: int | None
+    name: str
+    camera: Camera | None = None
+    root_depth_mm: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.boxes)
+        _check(self.boxes.shape == (count, 3), f"{self.name}: boxes", "(F, 3)", self.boxes.shape)
+        _check_joints(self.name, self.joints, self.valid, self.depth_valid, (count, len(self.layout)))
+
+    def __len__(self) -> int:
+        return len(self.boxes)
 
 
 @dataclass(frozen=True)

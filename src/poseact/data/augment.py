@@ -8,125 +8,168 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from poseact.geometry import CropTransform, FloatArray, crop_scale, crop_transform, depth_to_z
+from poseact.geometry import Box, CropTransform, FloatArray, crop_scale, crop_transform, depth_to_z
 from poseact.skeleton import Layout, convert
-from poseact.structures import Sample
+from poseact.structures import BoolArray, Clip, Sample
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges to draw from, uniformly; the defaults are those of App. B.
+    """Ranges to draw from, uniformly; one draw a clip. The defaults are those of App. B.
 
-    ``rotation``: largest turn in degrees, either way. ``scale``: of the crop's side.
-    ``shift``: largest in pixels of a 256 px crop, along each axis. ``flip``: mirror half of
-    the samples. ``colour``: range of the power that each channel, in [0, 1], is raised to
-    (the authors' code: .9 to 1.1).
+    - ``rotation``: largest turn in degrees, either way.
+    - ``scale``: of the crop's side; ``scales``: draw from these values instead.
+    - ``shift``: largest along x and y, in pixels of a 256 px crop.
+    - ``strides``: of the frames of a clip. ``flip``: mirror half of the samples.
+    - ``power``: range of the power that each channel, in [0, 1], is raised to.
     """
 
     rotation: float = 45.0
     scale: tuple[float, float] = (0.7, 1.3)
-    shift: float = 40.0
+    scales: tuple[float, ...] = ()
+    shift: tuple[float, float] = (40.0, 40.0)
+    strides: tuple[int, ...] = (1, 2, 3)
     flip: bool = True
-    colour: tuple[float, float] = (1.0, 1.0)
+    power: tuple[float, float] = (1.0, 1.0)
+
+
+def _released(
+    rotation: float, scales: tuple[float, ...], shift: tuple[float, float], strides: tuple[int, ...] = (1,)
+) -> Augmentation:
+    return Augmentation(rotation, (min(scales), max(scales)), scales, shift, strides, power=(0.9, 1.1))
+
+
+AUGMENTATIONS = {
+    "paper": Augmentation(),
+    "released-mpii": _released(40, (0.7, 1.0, 1.3), (0, 0)),
+    "released-human36m": _released(10, (0.8, 1.0, 1.2), (0, 0)),
+    "released-penn-pose": _released(30, (0.7, 1.0, 1.3, 2.5), (40, 40), (1, 2)),
+    "released-penn-action": _released(30, (0.7, 1.0, 1.3), (40, 40), (1, 2, 3)),
+    "released-ntu-pose": _released(15, (0.8, 1.0, 1.2, 2.0), (40, 10), (1, 2, 4)),
+    "released-ntu-action": _released(0, (0.7, 1.0, 1.3), (40, 40), (1, 2, 3)),
+}
+"""The paper's ranges (App. B), and those of the authors' code, which differ by training."""
 
 
 class Example(TypedDict):
-    """One crop ready for the network, as numpy arrays; batches stack them.
+    """One crop, or the crops of one clip, ready for the network, as numpy arrays; batches stack them.
 
-    - ``frames`` (S, S, 3) uint8.
-    - ``pose`` (J, 3) float32, crop coordinates and z; 0 where masked.
-    - ``valid`` (J,) bool: annotated and inside the crop: x and y are supervised.
-    - ``depth_valid`` (J,) bool: z is supervised too.
-    - ``visible`` (J,) float32: 1 inside the crop, 0 outside (P 5.2); ``visible_known`` (J,)
-      bool: whether the joint is annotated at all.
+    - ``frames`` ([T,] S, S, 3) uint8; ``power`` (3,) float32: see `network.to_input`.
+    - ``pose`` ([T,] J, 3) float32, crop coordinates and z; 0 where masked.
+    - ``valid`` ([T,] J) bool: annotated and inside the crop: x and y are supervised.
+    - ``depth_valid`` ([T,] J) bool: z is supervised too.
+    - ``visible`` ([T,] J) float32: 1 inside the crop, 0 outside (P 5.2); ``visible_known``
+      ([T,] J) bool: whether the joint is annotated at all.
+    - ``action`` int64, and whether it is known: ``action_known``.
     - ``readable``: False for the stand-in of a damaged sample, in which nothing is supervised.
     """
 
     frames: npt.NDArray[np.uint8]
+    power: npt.NDArray[np.float32]
     pose: npt.NDArray[np.float32]
-    valid: npt.NDArray[np.bool_]
-    depth_valid: npt.NDArray[np.bool_]
+    valid: BoolArray
+    depth_valid: BoolArray
     visible: npt.NDArray[np.float32]
-    visible_known: npt.NDArray[np.bool_]
+    visible_known: BoolArray
+    action: int
+    action_known: bool
     readable: bool
 
 
 def draw_transform(
-    sample: Sample, size: int, augmentation: Augmentation | None, rng: np.random.Generator
+    box: Box, size: int, augmentation: Augmentation | None, rng: np.random.Generator
 ) -> CropTransform:
-    """The crop of one draw; without an augmentation, the sample's own box."""
+    """The crop of one draw; without an augmentation, the box itself."""
     if augmentation is None:
-        return crop_transform(sample.box, size)
+        return crop_transform(box, size)
     a = augmentation
-    shift = rng.uniform(-a.shift, a.shift, 2) * size / 256
+    x, y = rng.uniform(-1, 1, 2) * a.shift * size / 256
     return crop_transform(
-        sample.box,
+        box,
         size,
         rotation=rng.uniform(-a.rotation, a.rotation),
-        scale=rng.uniform(*a.scale),
-        shift=(shift[0], shift[1]),
+        scale=float(rng.choice(a.scales)) if a.scales else rng.uniform(*a.scale),
+        shift=(x, y),
         flip=a.flip and bool(rng.random() < 0.5),
     )
 
 
-def colour_power(
-    image: npt.NDArray[np.uint8], power: tuple[float, float], rng: np.random.Generator
-) -> npt.NDArray[np.uint8]:
-    """Raise each channel, in [0, 1], to a power drawn from the range."""
-    table = (np.arange(256)[:, None] / 255) ** rng.uniform(*power, 3)
-    levels = np.rint(table * 255).astype(np.uint8)
-    return np.take_along_axis(levels, image.reshape(-1, 3).astype(np.intp), 0).reshape(image.shape)
-
-
 def example(
-    sample: Sample,
+    person: Sample | Clip,
     layout: Layout,
     size: int,
     augmentation: Augmentation | None,
     rng: np.random.Generator,
 ) -> Example:
-    """Crop ``sample`` to ``size`` pixels with its joints in ``layout``."""
-    transform = draw_transform(sample, size, augmentation, rng)
-    frames = transform.warp(sample.image)
-    if augmentation is not None and augmentation.colour != (1.0, 1.0):
-        frames = colour_power(frames, augmentation.colour, rng)
-    joints = convert(sample.joints, sample.layout, layout)
-    valid, depth_valid = (convert(v, sample.layout, layout) for v in (sample.valid, sample.depth_valid))
-    pose = np.column_stack([transform.to_crop(joints[:, :2]), _z(joints[:, 2], sample, transform)])
-    if transform.flip:
-        pose, valid, depth_valid = pose[layout.flip], valid[layout.flip], depth_valid[layout.flip]
-    inside = ((pose[:, :2] >= 0) & (pose[:, :2] <= 1)).all(1)
-    known = valid
-    valid, depth_valid = valid & inside, depth_valid & inside
-    pose[~valid] = 0
-    pose[~depth_valid, 2] = 0
+    """Crop a person to ``size`` pixels with the joints in ``layout``; a clip by one draw.
+
+    Raises `UserError` where a frame cannot be read.
+    """
+    transform = draw_transform(person.box, size, augmentation, rng)
+    power = np.ones(3) if augmentation is None else rng.uniform(*augmentation.power, 3)
+    action = person.action if isinstance(person, Clip) else None
+    pose, valid, depth_valid, known = _labels(person, layout, transform)
     return Example(
-        frames=frames,
-        pose=pose.astype(np.float32),
+        frames=_crops(person, transform),
+        power=power.astype(np.float32),
+        pose=pose,
         valid=valid,
         depth_valid=depth_valid,
-        visible=(known & inside).astype(np.float32),
+        visible=valid.astype(np.float32),  # known and inside
         visible_known=known,
+        action=action or 0,
+        action_known=action is not None,
         readable=True,
     )
 
 
-def blank(size: int, joints: int) -> Example:
-    """The stand-in for a damaged sample: nothing in it is supervised."""
-    none = np.zeros(joints, np.bool_)
+def blank(size: int, joints: int, frames: int | None) -> Example:
+    """The stand-in for a damaged sample, or a clip of ``frames``: nothing in it is supervised."""
+    lead = () if frames is None else (frames,)
+    none = np.zeros((*lead, joints), np.bool_)
     return Example(
-        frames=np.zeros((size, size, 3), np.uint8),
-        pose=np.zeros((joints, 3), np.float32),
+        frames=np.zeros((*lead, size, size, 3), np.uint8),
+        power=np.ones(3, np.float32),
+        pose=np.zeros((*lead, joints, 3), np.float32),
         valid=none,
         depth_valid=none,
-        visible=np.zeros(joints, np.float32),
+        visible=np.zeros((*lead, joints), np.float32),
         visible_known=none,
+        action=0,
+        action_known=False,
         readable=False,
     )
 
 
-def _z(depth_mm: FloatArray, sample: Sample, transform: CropTransform) -> FloatArray:
-    if sample.metres_per_pixel is None:
+def _crops(person: Sample | Clip, transform: CropTransform) -> npt.NDArray[np.uint8]:
+    if isinstance(person, Sample):
+        image, reduced = person.image(transform.reduction())
+        return transform.warp(image, reduced)
+    images, reduced = person.frames.read(person.indices.tolist(), transform.reduction())
+    return np.stack([transform.warp(image, reduced) for image in images])
+
+
+def _labels(
+    person: Sample | Clip, layout: Layout, transform: CropTransform
+) -> tuple[npt.NDArray[np.float32], BoolArray, BoolArray, BoolArray]:
+    """Pose and masks ([T,] J, ...): pose, valid, depth valid, annotated at all."""
+    joints = convert(person.joints, person.layout, layout, axis=-2)
+    valid = convert(person.valid, person.layout, layout, axis=-1)
+    depth_valid = convert(person.depth_valid, person.layout, layout, axis=-1)
+    pose = np.concatenate([transform.to_crop(joints[..., :2]), _z(joints[..., 2:], person, transform)], -1)
+    if transform.flip:
+        flip = layout.flip
+        pose, valid, depth_valid = pose[..., flip, :], valid[..., flip], depth_valid[..., flip]
+    inside: BoolArray = ((pose[..., :2] >= 0) & (pose[..., :2] <= 1)).all(-1)
+    known, valid, depth_valid = valid, valid & inside, valid & depth_valid & inside
+    pose[~valid] = 0
+    pose[~depth_valid, 2] = 0
+    return pose.astype(np.float32), valid, depth_valid, known
+
+
+def _z(depth_mm: FloatArray, person: Sample | Clip, transform: CropTransform) -> FloatArray:
+    """z ([T,] J, 1) of depths ([T,] J, 1)."""
+    if person.metres_per_pixel is None:
         return np.zeros_like(depth_mm)
-    side = 1 / np.sqrt(abs(np.linalg.det(transform.matrix[:, :2])))
-    return depth_to_z(depth_mm, crop_scale(side * sample.metres_per_pixel))
+    metres = np.asarray(person.metres_per_pixel)[..., None, None]
+    return depth_to_z(depth_mm, crop_scale(transform.window * metres))

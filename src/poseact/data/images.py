@@ -1,8 +1,10 @@
-"""Reading and writing images."""
+"""Reading and writing images, and frames that lie in image files."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -10,13 +12,24 @@ import numpy as np
 import numpy.typing as npt
 
 from poseact.errors import UserError
+from poseact.structures import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
+_FLAGS = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+def read_image(path: Path, reduction: int = 1, *, upright: bool = True) -> Image:
     """An image file as (H, W, 3) uint8 RGB; grey, alpha and 16 bit become that too.
 
+    ``reduction`` (1, 2, 4 or 8) decodes it smaller by that, which JPEG does much faster.
+    ``upright`` turns it as its orientation tag says; annotations ignore that tag.
     Raises `UserError` where the file is missing or not an image that decodes.
     """
     try:
@@ -24,12 +37,44 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     except OSError as error:
         raise UserError(f"{path}: expected an image, got {error.strerror}; check the path") from None
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+        flags = _FLAGS[reduction] | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(data, flags) if data.size else None
     except cv2.error:
         image = None
     if image is None:
         raise UserError(f"{path}: expected an image ({', '.join(SUFFIXES)}), but it does not decode")
-    return np.asarray(image, np.uint8)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, image), np.uint8)
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Frames that lie in files of their own: a single photograph, or the folder of a video.
+
+    What is annotated is the picture as stored, so orientation tags are ignored.
+    """
+
+    paths: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, indices: Sequence[int], reduction: int = 1) -> tuple[list[Image], int]:
+        """See `structures.Frames`."""
+        return [read_image(self.paths[i], reduction, upright=False) for i in indices], reduction
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Frames that are decoded already."""
+
+    images: tuple[Image, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, indices: Sequence[int], reduction: int = 1) -> tuple[list[Image], int]:
+        """See `structures.Frames`; never reduced."""
+        return [self.images[i] for i in indices], 1
 
 
 def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:

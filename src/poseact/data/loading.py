@@ -1,26 +1,28 @@
-"""Batches in an order that depends on nothing but (seed, epoch): resumable and exact."""
+"""From data sets to batches, in an order that depends on nothing but (seed, epoch)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from poseact.data.augment import Augmentation, Example, blank, example
+from poseact.data.clips import TrackSource, draw_clip, draw_still
+from poseact.data.mixing import MixedBatches, Place
 from poseact.errors import UserError
 from poseact.skeleton import Layout
-from poseact.structures import Sample
+from poseact.structures import Clip, Sample, Track
 
 DAMAGED_SHARE = 0.01
 """Over this share of unreadable samples a run stops."""
 
 
 class SampleSource(Protocol):
-    """What every data set is: a length, samples, and the layout of their joints."""
+    """What every data set of stills is: a length, samples, and the layout of their joints."""
 
     @property
     def layout(self) -> Layout: ...
@@ -29,52 +31,54 @@ class SampleSource(Protocol):
 
 
 class Examples(Dataset[Example]):
-    """The examples of one epoch: each drawn from a generator of (seed, epoch, index)."""
+    """The examples of one epoch of a mix: each drawn from a generator of (seed, epoch, set, index).
+
+    ``sources``: data sets of stills, or of tracks, from which a still is drawn, or a clip of
+    ``frames`` where that is given.
+    """
 
     def __init__(
         self,
-        source: SampleSource,
+        sources: Sequence[SampleSource | TrackSource],
         layout: Layout,
         size: int,
         augmentation: Augmentation | None,
         seed: int,
         epoch: int,
+        frames: int | None = None,
     ) -> None:
-        self.source, self.layout, self.size = source, layout, size
+        self.sources, self.layout, self.size, self.frames = sources, layout, size, frames
         self.augmentation, self.seed, self.epoch = augmentation, seed, epoch
 
     def __len__(self) -> int:
-        return len(self.source)
+        return sum(len(source) for source in self.sources)
 
-    def __getitem__(self, index: int) -> Example:
-        """Example ``index``; one that cannot be read becomes `blank`, so the run goes on."""
-        rng = np.random.default_rng((self.seed, self.epoch, index))
+    def __getitem__(self, place: Place) -> Example:
+        """The example of a place; one that cannot be read becomes `blank`, so the run goes on."""
+        rng = np.random.default_rng((self.seed, self.epoch, *place))
         try:
-            sample = self.source[index]
+            person = self._person(place, rng)
+            return example(person, self.layout, self.size, self.augmentation, rng)
         except UserError:
-            return blank(self.size, len(self.layout))
-        return example(sample, self.layout, self.size, self.augmentation, rng)
+            return blank(self.size, len(self.layout), self.frames)
+
+    def _person(self, place: Place, rng: np.random.Generator) -> Sample | Clip:
+        item = self.sources[place[0]][place[1]]
+        if isinstance(item, Sample):
+            return item
+        assert isinstance(item, Track)
+        if self.frames is None:
+            return draw_still(item, rng)
+        strides = self.augmentation.strides if self.augmentation else (1,)
+        return draw_clip(item, self.frames, strides, rng)
 
 
-class EpochBatches(Sampler[list[int]]):
-    """A permutation of (seed, epoch) in whole batches, from batch ``start`` on."""
-
-    def __init__(self, count: int, batch_size: int, seed: int, epoch: int, start: int = 0) -> None:
-        order = np.random.default_rng((seed, epoch)).permutation(count)
-        whole = count // batch_size * batch_size
-        self.batches: list[list[int]] = order[:whole].reshape(-1, batch_size)[start:].tolist()
-        self.batch_size, self.drop_last = batch_size, True
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-
-def training_loader(examples: Examples, batch_size: int, workers: int, start: int = 0) -> DataLoader[Example]:
-    """Batches of one epoch from batch ``start`` on; an incomplete last batch is left out."""
-    order = EpochBatches(len(examples), batch_size, examples.seed, examples.epoch, start)
+def training_loader(
+    examples: Examples, shares: Sequence[float], batch_size: int, workers: int, start: int = 0
+) -> DataLoader[Example]:
+    """Batches of one epoch from batch ``start`` on, mixed by ``shares``: see `mixing`."""
+    counts = [len(source) for source in examples.sources]
+    order = MixedBatches(counts, shares, batch_size, examples.seed, examples.epoch, start)
     return DataLoader(examples, batch_sampler=order, num_workers=workers, worker_init_fn=_single_threaded)
 
 

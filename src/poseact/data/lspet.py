@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
-from poseact.data.images import read_image
+from poseact.data.images import InMemory, read_image
 from poseact.errors import UserError
 from poseact.geometry import whole_image_box
 from poseact.skeleton import LSP14
@@ -49,11 +49,11 @@ class LspExtended:
         """Sample ``i`` of the split; raises `UserError` where its image cannot be read."""
         index = self.indices[i]
         path = self.root / "images" / f"im{index + 1:05d}.jpg"
-        image = read_image(path)
+        image = read_image(path, upright=False)
         joints = self._joints[index]
         valid = (joints[:, 2] > 0) & np.isfinite(joints).all(1)
         return Sample(
-            image=image,
+            frames=InMemory((image,)),
             joints=np.where(valid[:, None], joints * [1, 1, 0], 0.0),
             valid=valid,
             depth_valid=np.zeros(len(valid), np.bool_),

@@ -118,8 +118,9 @@ def _views(
     for index in track(range(len(source)), "evaluating", console=console, disable=console is None):
         try:
             sample = source[index]
+            image, _ = sample.image()
         except UserError as error:
             damaged.append(str(error))
             continue
         kept.append((sample.joints, sample.valid))
-        yield View(sample.name, sample.image, sample.box)
+        yield View(sample.name, image, sample.box)

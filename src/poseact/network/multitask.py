@@ -162,8 +162,15 @@ class MultitaskNetwork(nn.Module):
             raise ValueError(f"visibility: expected {given}, got {tuple(visibility.shape)}")
 
 
-def to_input(frames: Tensor) -> Tensor:
-    """The network's door: uint8 (..., H, W, 3) to float (..., 3, H, W) in [-1, 1]."""
+def to_input(frames: Tensor, power: Tensor | None = None) -> Tensor:
+    """The network's door: uint8 (N, [T,] H, W, 3) to float (N, [T,] 3, H, W) in [-1, 1].
+
+    ``power`` (N, 3): each channel, in [0, 1], is raised to it first (augmentation in the authors' code).
+    """
     if frames.dtype != torch.uint8 or frames.shape[-1] != 3:
         raise ValueError(f"expected uint8 (..., H, W, 3), got {frames.dtype} {tuple(frames.shape)}")
-    return frames.movedim(-1, -3).float() / 127.5 - 1.0
+    x = frames.movedim(-1, -3)
+    if power is None or bool((power == 1).all()):
+        return x.float() / 127.5 - 1.0
+    exponents = power.reshape(len(power), *[1] * (x.ndim - 4), 3, 1, 1)
+    return (x.float() / 255) ** exponents * 2 - 1.0

@@ -206,8 +206,8 @@ def train_one_epoch(run: Run, advance: Any) -> None:
     spec, state = run.recipe.training, run.state
     network: MultitaskNetwork = run.network
     size = crop_size(run)
-    examples = Examples(run.train_data, run.layout, size, run.recipe.augmentation, spec.seed, state.epoch)
-    loader = run.accelerator.prepare(training_loader(examples, spec.batch, spec.workers, state.batch))
+    examples = Examples([run.train_data], run.layout, size, run.recipe.augmentation, spec.seed, state.epoch)
+    loader = run.accelerator.prepare(training_loader(examples, [1.0], spec.batch, spec.workers, state.batch))
     network.train()
     saved = time.monotonic()
     for batch in loader:
@@ -230,7 +230,7 @@ def train_one_epoch(run: Run, advance: Any) -> None:
 
 
 def _step_once(run: Run, network: nn.Module, batch: dict[str, Tensor]) -> float:
-    frames = to_input(batch["frames"]).contiguous(memory_format=torch.channels_last)
+    frames = to_input(batch["frames"], batch["power"]).contiguous(memory_format=torch.channels_last)
     with run.accelerator.autocast():
         output = network(frames)
     if not output.visibility.isfinite().all():  # cross-entropy refuses them with a message of its own

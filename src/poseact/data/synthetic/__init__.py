@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from poseact.data.images import InMemory
 from poseact.data.synthetic.background import photographed, random_background
 from poseact.data.synthetic.body import Primitives, posed, random_body, thickness
 from poseact.data.synthetic.motion import FIGURE, random_pose
@@ -141,7 +142,7 @@ def _sample(
     low, high = pixels.min(0), pixels.max(0)
     x, y = (low + high) / 2
     return Sample(
-        image=image,
+        frames=InMemory((image,)),
         joints=np.column_stack([pixels, (depth - root) * 1000]),
         valid=np.ones(len(PA16), bool),
         depth_valid=np.ones(len(PA16), bool),
