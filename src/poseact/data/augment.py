@@ -160,7 +160,7 @@ def _labels(
     if transform.flip:
         flip = layout.flip
         pose, valid, depth_valid = pose[..., flip, :], valid[..., flip], depth_valid[..., flip]
-    inside: BoolArray = ((pose[..., :2] >= 0) & (pose[..., :2] <= 1)).all(-1)
+    inside = np.logical_and.reduce((pose[..., :2] >= 0) & (pose[..., :2] <= 1), axis=-1)
     known, valid, depth_valid = valid, valid & inside, valid & depth_valid & inside
     pose[~valid] = 0
     pose[~depth_valid, 2] = 0
