@@ -15,7 +15,8 @@ from unittest import mock
 import torch
 from torch import nn
 
-from poseact.inference.device import cpu_has_bf16, keep_freed_memory
+from poseact.inference.device import cpu_has_bf16
+from poseact.memory import keep_freed_memory
 from poseact.network import arguments, build, layers
 
 

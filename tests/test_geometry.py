@@ -3,12 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poseact.data.clips import joint_boxes
 from poseact.geometry import (
     Box,
     Camera,
     crop_scale,
     crop_transform,
     depth_to_z,
+    enclosing_box,
     whole_image_box,
     z_to_depth,
 )
@@ -116,3 +118,38 @@ def test_project_and_back(seed):
 def test_bad_boxes(centre, side):
     with pytest.raises(ValueError, match="side > 0"):
         Box(centre, side)
+
+
+@pytest.mark.parametrize("reduced", [2, 4, 8])
+def test_a_crop_of_a_reduced_image_lies_on_the_same_spot(reduced):
+    """A ramp says where each pixel came from: off by half a pixel would show."""
+    ramp = np.zeros((240, 240, 3))
+    ramp[..., 0], ramp[..., 1] = np.arange(240), np.arange(240)[:, None]
+    small = ramp.reshape(240 // reduced, reduced, 240 // reduced, reduced, 3).mean((1, 3))
+    assert (small % 0.5 == 0).all()
+    transform = crop_transform(Box((118.3, 121.6), 100), 64, rotation=20, flip=True)
+    whole = transform.warp(ramp.astype(np.uint8)).astype(float)
+    again = transform.warp(np.rint(small + 0.01).astype(np.uint8), reduced).astype(float)
+    # The reduced ramp was rounded by half a grey level: take that off.
+    assert abs((again - whole)[..., :2].mean() - 0.5) < 0.15
+    assert np.abs(again - whole - 0.5)[..., :2].max() <= 1.1
+
+
+def test_how_far_an_image_may_be_reduced():
+    for side, expected in ((100, 1), (511, 1), (512, 2), (1023, 2), (1024, 4), (9000, 8)):
+        transform = crop_transform(Box((0, 0), side), 256, rotation=33)
+        assert abs(transform.window - side) < 1e-6 and transform.reduction() == expected
+
+
+def test_boxes_of_a_clip_are_joined_as_the_reference_joins_them(shared):
+    z = np.load(shared / "reference" / "expected" / "protocol.npz")
+    for joints, visible, expected in zip(z["clip_joints"], z["clip_visible"], z["clip_box"], strict=True):
+        boxes = joint_boxes(joints, visible > 0)[[0, 8, 15]]
+        box = enclosing_box(boxes)
+        assert np.abs(np.array(box.centre) - (expected[:2] + expected[2:]) / 2).max() < 1e-6
+        assert abs(box.side - (expected[2:] - expected[:2]).max()) < 1e-6
+
+
+def test_no_box_at_all():
+    with pytest.raises(ValueError, match="at least one box"):
+        enclosing_box(np.full((3, 3), np.nan))

@@ -15,7 +15,7 @@ ALLOWED = {
     "geometry": set(),
     "errors": set(),
     "network": {"structures", "skeleton", "geometry"},
-    "visual": BASE,
+    "visual": BASE | {"data"},
     "video": BASE,
     "data": BASE | {"video"},
     "weights": BASE | {"network", "data", "video"},

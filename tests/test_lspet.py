@@ -88,3 +88,23 @@ def test_the_real_photographs(shared):
     data = LspExtended(shared / "data" / "lspet", "dev")
     assert len(data) == 500 and data[0].name.endswith("im08501.jpg")
     assert np.mean([data[i].valid.mean() for i in range(50)]) > 0.8
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
+def test_mutated_annotations(tmp_path, count):
+    """Only `UserError` or samples come out of damaged bytes."""
+    fake.write(tmp_path / "lspet", count=3)
+    path = tmp_path / "lspet" / "joints.mat"
+    whole, rng, read = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(count):
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data), int(rng.integers(1, 6))):
+            data[at] = int(rng.integers(256))
+        path.write_bytes(data[: int(rng.integers(len(data)))] if rng.random() < 0.2 else data)
+        try:
+            for s in LspExtended(tmp_path / "lspet"):
+                assert np.isfinite(s.joints).all()
+            read += 1
+        except UserError as error:
+            assert "\n" not in str(error)
+    assert 0 < read < count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from rich.table import Table
 
 from poseact.errors import UserError
 
+DATA_NAMES = "mpii, human36m, penn-action, ntu, lspet, coco, folder or synthetic"
 DESCRIPTION = "2D and 3D pose, and the action, of a person in images, from one network."
+
+SHOWN_MESSAGES = 20
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,6 +27,9 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:  # overrides may stand on both sides of an option, which argparse alone refuses
         args.overrides += rest
+    from poseact.memory import keep_freed_memory
+
+    keep_freed_memory()
     try:
         args.run(args, Console(stderr=False, soft_wrap=True, highlight=False))
     except UserError as error:
@@ -47,17 +54,32 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = _verb(verbs, "evaluate", _evaluate, "score weights on a data set, every block")
     _weights_option(evaluate)
-    evaluate.add_argument("--data", required=True, metavar="NAME", help="data set: lspet or synthetic")
-    evaluate.add_argument("--root", type=Path, metavar="DIR", help="folder of the data set")
-    evaluate.add_argument(
-        "--split", default="all", help="all, train, val, dev or test, where the set has it (all)"
-    )
+    evaluate.add_argument("--data", required=True, metavar="NAME", help=f"data set: {DATA_NAMES}")
+    _root_options(evaluate)
     evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="write the scores there too")
 
     predict = _verb(verbs, "predict", _predict, "overlays and COCO JSON for an image or a folder")
     predict.add_argument("source", type=Path, metavar="SOURCE", help="an image or a folder of images")
     _weights_option(predict)
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+
+    data = verbs.add_parser("data", help="data sets: check, look at, pack")
+    jobs = data.add_subparsers(title="jobs", required=True, metavar="JOB")
+    check = _verb(jobs, "check", _data_check, "count, and list what is damaged, impossible or swapped")
+    _data_options(check)
+    check.add_argument("--json", type=Path, metavar="OUT.json", help="write the whole report there")
+    show = _verb(jobs, "show", _data_show, "a picture of samples, before and after augmentation")
+    _data_options(show)
+    show.add_argument("--out", type=Path, default=Path("samples.png"), metavar="OUT.png")
+    show.add_argument("--count", type=int, default=18, metavar="N", help="samples on the sheet (18)")
+    show.add_argument("--seed", type=int, default=0, metavar="N", help="which samples and which draws (0)")
+    show.add_argument("--augmentation", default="paper", metavar="A", help="named ranges (paper)")
+    pack = _verb(jobs, "pack", _data_pack, "person crops in few large files, for slow or remote disks")
+    _data_options(pack)
+    pack.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; then use it as --root")
+    pack.add_argument(
+        "--size", type=int, default=256, metavar="PX", help="most pixels of a person's box (256)"
+    )
 
     weights = verbs.add_parser("weights", help="published weights: list, download, convert")
     jobs = weights.add_subparsers(title="jobs", required=True, metavar="JOB")
@@ -85,6 +107,18 @@ def _weights_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", required=True, metavar="W", help=text)
 
 
+def _data_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="NAME", help=f"data set: {DATA_NAMES}")
+    _root_options(parser)
+
+
+def _root_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", type=Path, metavar="DIR", help="folder of the data set")
+    parser.add_argument(
+        "--split", default="all", help="all, train, val, dev or test, where the set has it (all)"
+    )
+
+
 # Verbs import what they need when they run, so that --help answers at once.
 
 
@@ -105,14 +139,14 @@ def _train(args: argparse.Namespace, console: Console) -> None:
 
 
 def _evaluate(args: argparse.Namespace, console: Console) -> None:
-    from poseact.data import open_data
+    from poseact.data import as_stills, open_data
     from poseact.data.images import write_whole
-    from poseact.evaluation.protocols import evaluate_pose, score_object
+    from poseact.evaluation.protocols import SCORED_EVERY, evaluate_pose, score_object
     from poseact.inference.device import pick_device
     from poseact.inference.writers import json_bytes
     from poseact.weights import load_model
 
-    source = open_data(args.data, args.root, args.split)
+    source = as_stills(open_data(args.data, args.root, args.split), SCORED_EVERY)
     model = load_model(args.weights)
     device = pick_device()
     console.print(f"device: {device}")
@@ -149,6 +183,78 @@ def _predict(args: argparse.Namespace, console: Console) -> None:
     console.print(f"{len(written.overlays)} overlays in {args.out}\nkeypoints: {written.json}")
     if written.skipped:
         console.print(f"{len(written.skipped)} images skipped:", *written.skipped, sep="\n  ")
+
+
+def _data_check(args: argparse.Namespace, console: Console) -> None:
+    import dataclasses
+
+    from poseact.data import open_data, published
+    from poseact.data.check import check
+    from poseact.data.images import write_whole
+    from poseact.inference.writers import json_bytes
+
+    source = open_data(args.data, args.root, args.split)
+    report = check(source, published(args.data, args.split), console)
+    console.print(report_table(args.data, args.split, report))
+    for title, messages in (("damaged", report.damaged), ("impossible", report.impossible)):
+        if messages:
+            console.print(f"{len(messages)} {title}:", *messages[:SHOWN_MESSAGES], sep="\n  ", markup=False)
+            if len(messages) > SHOWN_MESSAGES:
+                console.print(f"  and {len(messages) - SHOWN_MESSAGES} more; --json lists them all")
+    for warning in report.warnings():
+        console.print(f"warning: {warning}")
+    if args.json:
+        content = {"data": args.data, "split": args.split, **dataclasses.asdict(report)}
+        write_whole(args.json, json_bytes({**content, "warnings": report.warnings()}))
+        console.print(f"report: {args.json}")
+
+
+def report_table(data: str, split: str, report: Any) -> Table:
+    """What a check counted."""
+    table = Table("", "", title=f"{data}, {split}", show_header=False)
+    table.add_row("people or tracks", str(report.items))
+    table.add_row(
+        "published", "not known for this split" if report.published is None else str(report.published)
+    )
+    table.add_row("frames annotated", str(report.frames))
+    table.add_row("damaged", str(len(report.damaged)))
+    table.add_row("impossible joints", str(len(report.impossible)))
+    for name, text in (
+        ("facing", "upright people who show their face"),
+        ("agreeing", "shoulders and hips in the same order"),
+        ("feet_forward", "feet that point forwards in 3D"),
+    ):
+        share = getattr(report, name)
+        table.add_row(text, "-" if math.isnan(share) else f"{share:.1%}")
+    return table
+
+
+def _data_show(args: argparse.Namespace, console: Console) -> None:
+    from poseact.data import open_data
+    from poseact.data.augment import AUGMENTATIONS
+    from poseact.data.images import write_png
+    from poseact.visual.samples import sample_sheet
+
+    if args.augmentation not in AUGMENTATIONS:
+        known = ", ".join(AUGMENTATIONS)
+        raise UserError(f"unknown augmentation {args.augmentation!r}; expected one of {known}")
+    source = open_data(args.data, args.root, args.split)
+    sheet, damaged = sample_sheet(source, AUGMENTATIONS[args.augmentation], args.count, args.seed)
+    write_png(args.out, sheet)
+    console.print(f"sheet: {args.out}; yellow: what the crop beside it shows; right limbs orange, left blue")
+    for message in damaged:
+        console.print(f"skipped: {message}", markup=False)
+
+
+def _data_pack(args: argparse.Namespace, console: Console) -> None:
+    from poseact.data import open_data
+    from poseact.data.pack import pack
+
+    source = open_data(args.data, args.root, args.split)
+    damaged = pack(source, args.data, args.split, args.out, args.size, console)
+    console.print(f"packed: {args.out / args.split}; use --root {args.out} with --split {args.split}")
+    for message in damaged:
+        console.print(f"left out: {message}", markup=False)
 
 
 def _weights_list(args: argparse.Namespace, console: Console) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from poseact.data import open_data
+from poseact.data import as_stills, open_data
 from poseact.data.images import write_png
 from poseact.evaluation.protocols import evaluate_pose
 from poseact.inference.device import pick_device
@@ -25,7 +25,7 @@ def run_demo(out: Path, console: Console) -> None:
     """Train ``demo.yaml`` into ``out``, score it on unseen figures, write overlays there."""
     weights = load_weights(train(read_recipe("demo.yaml", []), out, console))
     device = pick_device()
-    test = open_data("synthetic", None, "test", TEST_FIGURES)
+    test = as_stills(open_data("synthetic", None, "test", TEST_FIGURES), 1)
     scores = evaluate_pose(weights.model, weights.layout, test, device)
     for k, value in enumerate(scores.by_block, 1):
         console.print(f"block {k}: {scores.metric} {value:.3f} on {scores.samples} unseen figures")

@@ -97,9 +97,10 @@ class CropTransform:
             # Halving maps pixel x to (x - 0.5) / 2, so the affine map takes 2 x + 0.5.
             image = _halved(image)
             pixels = np.column_stack([2 * pixels[:, :2], pixels[:, 2] + 0.5 * pixels[:, :2].sum(1)])
-        return cv2.warpAffine(image, pixels, (self.size, self.size), flags=cv2.INTER_LINEAR).astype(
-            np.uint8, copy=False
-        )
+        # OpenCV warps four channels twice as fast as three, and to the same numbers.
+        four = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
+        crop = cv2.warpAffine(four, pixels, (self.size, self.size), flags=cv2.INTER_LINEAR)
+        return np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 def _halved(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -9,6 +9,7 @@ of the head in MPII, LSP and Human3.6M but the centre of the head in Penn Action
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import TypeVar
 
@@ -51,7 +52,7 @@ class Layout:
         """Position of ``joint``; raises ``ValueError`` where the layout lacks it."""
         return self.joints.index(joint)
 
-    @property
+    @cached_property
     def flip(self) -> npt.NDArray[np.int64]:
         """Indices (J,) that swap left and right: ``pose[..., layout.flip, :]``."""
         return np.array([self.index(mirrored(joint)) for joint in self.joints])
@@ -71,6 +72,7 @@ def mirrored(joint: str) -> str:
     return joint
 
 
+@cache
 def mapping(source: Layout, target: Layout) -> npt.NDArray[np.int64]:
     """For each joint of ``target`` its index in ``source``, or ``ABSENT``: (J_target,)."""
     return np.array([source.index(j) if j in source.joints else ABSENT for j in target.joints])
@@ -88,7 +90,9 @@ def convert(
         raise ValueError(f"expected {len(source)} joints of {source.name}, got {values.shape[axis]}")
     indices = mapping(source, target)
     result = np.take(values, indices, axis)
-    np.moveaxis(result, axis, 0)[indices == ABSENT] = 0
+    absent = indices == ABSENT
+    if absent.any():
+        np.moveaxis(result, axis, 0)[absent] = 0
     return result
 
 

@@ -1,23 +1,32 @@
 """Data sets, one file each, and the way from a sample to a batch.
 
-- `lspet`: Leeds Sports Pose, extended.  `synthetic`: figures made by the package.
-- `augment`: sample to training example.  `loading`: examples to batches.
+- Stills: `mpii`, `lspet`, `coco` (one's own images), `synthetic` (figures made by the package).
+- Videos: `human36m`, `penn_action`, `ntu`, `folder` (one's own, in a sub-folder per action).
+- `clips`: stills and clips out of videos.  `augment`: sample to training example.
+  `mixing`: batches from several sets.  `loading`: examples to batches.
+- `check`: what is wrong with a set on disk.  `pack`: person crops in few large files.
 - `images`: reading and writing image files.  `actions`: the published action labels.
+  `restricted`: pickled containers without running what is in them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from poseact.data.clips import Stills, TrackSource, is_tracks
 from poseact.data.loading import SampleSource
+from poseact.data.pack import is_pack, open_pack
 from poseact.errors import UserError
 
-NAMES = ("lspet", "synthetic")
+NAMES = ("mpii", "human36m", "penn-action", "ntu", "lspet", "coco", "folder", "synthetic")
 SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2, "all": 0}
 
 
-def open_data(name: str, root: Path | None, split: str, count: int | None = None) -> SampleSource:
-    """A data set by name and split.
+def open_data(
+    name: str, root: Path | None, split: str, count: int | None = None
+) -> SampleSource | TrackSource:
+    """A data set by name and split, as it unpacks or packed.
 
     ``root``: its folder (none for ``synthetic``). ``count``: the number of synthetic samples.
     Raises `UserError` on an unknown name or split, or a missing folder.
@@ -26,14 +35,40 @@ def open_data(name: str, root: Path | None, split: str, count: int | None = None
         from poseact.data.synthetic import SyntheticFigures
 
         if split not in SYNTHETIC_SEEDS:
-            raise UserError(
-                f"synthetic: unknown split {split!r}; expected one of {', '.join(SYNTHETIC_SEEDS)}"
-            )
+            known = ", ".join(SYNTHETIC_SEEDS)
+            raise UserError(f"synthetic: unknown split {split!r}; expected one of {known}")
         return SyntheticFigures(count or 500, seed=SYNTHETIC_SEEDS[split])
-    if name != "lspet":
+    if name not in NAMES:
         raise UserError(f"unknown data set {name!r}; expected one of {', '.join(NAMES)}")
     if root is None:
         raise UserError(f"{name}: expected the folder of the data set; give it with --root or data.root=DIR")
-    from poseact.data.lspet import LspExtended
+    if is_pack(root, split):
+        return open_pack(root, name, split)
+    return _reader(name)[0](root, split)
 
-    return LspExtended(root, split)
+
+def published(name: str, split: str) -> int | None:
+    """How many items the split has in its publication; None where that is not known."""
+    return None if name == "synthetic" else _reader(name)[1].get(split)
+
+
+def as_stills(source: SampleSource | TrackSource, every: int) -> SampleSource:
+    """The data set itself, or every ``every``-th frame of one of videos."""
+    return Stills(source, every) if is_tracks(source) else source
+
+
+def _reader(name: str) -> tuple[Callable[[Path, str], SampleSource | TrackSource], dict[str, int]]:
+    """A data set's reader, and how many items its splits have in its publication."""
+    # Imported here because the readers import this package's other parts.
+    from poseact.data import coco, folder, human36m, lspet, mpii, ntu, penn_action
+
+    readers: dict[str, tuple[Callable[[Path, str], SampleSource | TrackSource], dict[str, int]]] = {
+        "mpii": (mpii.Mpii, mpii.PUBLISHED),
+        "human36m": (human36m.Human36M, human36m.PUBLISHED),
+        "penn-action": (penn_action.PennAction, penn_action.PUBLISHED),
+        "ntu": (ntu.Ntu, ntu.PUBLISHED),
+        "lspet": (lspet.LspExtended, lspet.PUBLISHED),
+        "coco": (coco.Coco, coco.PUBLISHED),
+        "folder": (folder.ActionFolders, folder.PUBLISHED),
+    }
+    return readers[name]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import TypeIs
 
 from poseact.errors import UserError
 from poseact.geometry import Box, FloatArray, enclosing_box
@@ -31,6 +33,11 @@ class TrackSource(Protocol):
     def lengths(self) -> Sequence[int]: ...
     def __len__(self) -> int: ...
     def __getitem__(self, i: int, /) -> Track: ...
+
+
+def is_tracks(source: object) -> TypeIs[TrackSource]:
+    """Is this a data set of videos rather than of stills?"""
+    return hasattr(source, "actions")  # not lengths, which may take a while to count
 
 
 def clip(track: Track, indices: npt.NDArray[np.int64]) -> Clip:
@@ -143,6 +150,21 @@ def _clip_box(track: Track, indices: npt.NDArray[np.int64]) -> Box:
 
 def _at(values: FloatArray | None, indices: npt.NDArray[np.int64]) -> FloatArray | None:
     return None if values is None else values[indices]
+
+
+def released_slots(track: Track) -> Track:
+    """The track with left and right changed over, as the authors' networks name Penn Action's and NTU's.
+
+    Their code puts the side that Penn Action lists first, its left, and Kinect's left into the right
+    slots. NTU's pictures are mirrored, so that there it is what photographs show.
+    """
+    flip = track.layout.flip
+    return replace(
+        track,
+        joints=track.joints[:, flip],
+        valid=track.valid[:, flip],
+        depth_valid=track.depth_valid[:, flip],
+    )
 
 
 def joint_boxes(joints: FloatArray, valid: npt.NDArray[np.bool_], margin: float = 1.5) -> FloatArray:

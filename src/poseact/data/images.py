@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from poseact.structures import Image
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
+_JPEG_START, _JPEG_END, _JPEG_TAIL = b"\xff\xd8", b"\xff\xd9", 1 << 16
 _FLAGS = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -36,6 +38,16 @@ def read_image(path: Path, reduction: int = 1, *, upright: bool = True) -> Image
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise UserError(f"{path}: expected an image, got {error.strerror}; check the path") from None
+    return decode_image(data, path, reduction, upright=upright)
+
+
+def decode_image(
+    data: npt.NDArray[np.uint8], path: Path, reduction: int = 1, *, upright: bool = False
+) -> Image:
+    """The bytes of an image file, as `read_image`; ``path`` is for the message."""
+    # Decoders differ in what they make of half a file: some fill it up with grey.
+    if data[:2].tobytes() == _JPEG_START and _JPEG_END not in data[-_JPEG_TAIL:].tobytes():
+        raise UserError(f"{path}: the JPEG ends too early; get the file again")
     try:
         flags = _FLAGS[reduction] | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
         image = cv2.imdecode(data, flags) if data.size else None
@@ -97,3 +109,9 @@ def image_paths(folder: Path) -> list[Path]:
     if not paths:
         raise UserError(f"{folder}: expected images ({', '.join(SUFFIXES)}), found none; check the folder")
     return paths
+
+
+def stays_inside(name: str) -> bool:
+    """Whether a file name found in an annotation stays inside the folder that it is joined to."""
+    parts = re.split(r"[/\\]", name)
+    return name.isprintable() and parts[0] != "" and ":" not in parts[0] and ".." not in parts

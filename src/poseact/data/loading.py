@@ -15,7 +15,7 @@ from poseact.data.clips import TrackSource, draw_clip, draw_still
 from poseact.data.mixing import MixedBatches, Place
 from poseact.errors import UserError
 from poseact.skeleton import Layout
-from poseact.structures import Clip, Sample, Track
+from poseact.structures import Clip, Sample
 
 DAMAGED_SHARE = 0.01
 """Over this share of unreadable samples a run stops."""
@@ -55,18 +55,23 @@ class Examples(Dataset[Example]):
 
     def __getitem__(self, place: Place) -> Example:
         """The example of a place; one that cannot be read becomes `blank`, so the run goes on."""
-        rng = np.random.default_rng((self.seed, self.epoch, *place))
         try:
-            person = self._person(place, rng)
-            return example(person, self.layout, self.size, self.augmentation, rng)
+            return self.read(place)
         except UserError:
             return blank(self.size, len(self.layout), self.frames)
+
+    def read(self, place: Place) -> Example:
+        """The example of a place; raises `UserError` where it cannot be read."""
+        rng = np.random.default_rng((self.seed, self.epoch, *place))
+        person = self._person(place, rng)
+        return example(person, self.layout, self.size, self.augmentation, rng)
 
     def _person(self, place: Place, rng: np.random.Generator) -> Sample | Clip:
         item = self.sources[place[0]][place[1]]
         if isinstance(item, Sample):
+            if self.frames is not None:
+                raise ValueError(f"clips of {self.frames} frames: expected videos, got stills ({item.name})")
             return item
-        assert isinstance(item, Track)
         if self.frames is None:
             return draw_still(item, rng)
         strides = self.augmentation.strides if self.augmentation else (1,)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import scipy.io
 
 from poseact.data.images import InMemory, read_image
+from poseact.data.matlab import read_mat
 from poseact.errors import UserError
 from poseact.geometry import whole_image_box
 from poseact.skeleton import LSP14
@@ -24,6 +24,8 @@ from poseact.structures import Sample
 DEVELOPMENT = 500
 """The last images, kept for development and never trained on."""
 SPLITS = ("all", "train", "dev")
+PUBLISHED = {"all": 10_000}
+"""Images of the distribution; a part of it counts as such."""
 
 
 class LspExtended:
@@ -72,8 +74,8 @@ def _read_joints(path: Path) -> npt.NDArray[np.float64]:
             "joints.mat beside images/; give that folder with --root"
         )
     try:
-        joints = np.asarray(scipy.io.loadmat(path, variable_names=["joints"])["joints"], np.float64)
-    except Exception as error:  # scipy raises many kinds on damaged files
+        joints = np.asarray(read_mat(path.read_bytes(), "joints"), np.float64)
+    except Exception as error:  # damage shows in many ways
         raise UserError(f"{path}: expected a .mat file with 'joints', got {error!r}; get it again") from None
     if joints.ndim == 3 and joints.shape[:2] == (3, 14):
         joints = joints.transpose(1, 0, 2)

@@ -23,12 +23,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from poseact.data import open_data
+from poseact.data import as_stills, open_data
+from poseact.data.clips import TrackSource
 from poseact.data.images import write_whole
 from poseact.data.loading import DAMAGED_SHARE, Examples, SampleSource, training_loader
 from poseact.errors import UserError
-from poseact.evaluation.protocols import evaluate_pose
-from poseact.inference.device import cpu_has_bf16, keep_freed_memory
+from poseact.evaluation.protocols import SCORED_EVERY, evaluate_pose
+from poseact.inference.device import cpu_has_bf16
 from poseact.network import MultitaskNetwork, arguments, build, to_input
 from poseact.training import checkpoint
 from poseact.training.losses import total_loss
@@ -158,7 +159,6 @@ def train(recipe: Recipe, out: Path, console: Console) -> Path:
 
     Ctrl-C writes a checkpoint first; the same command goes on from it.
     """
-    keep_freed_memory()
     run = Run(recipe, out, console)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -218,7 +218,7 @@ def train_one_epoch(run: Run, advance: Any) -> None:
         state.loss_sum += loss
         state.batch += 1
         state.damaged += int((~batch["readable"]).sum())
-        _check(run, loss)
+        _check(run, examples, loss)
         advance(f"epoch {state.epoch + 1}/{spec.epochs} loss {state.loss_sum / state.batch:.3f}")
         run.tick()
         if run.stopping or time.monotonic() - saved > 60 * spec.checkpoint_minutes:
@@ -256,7 +256,7 @@ def _update_average(run: Run) -> None:
                 mine.lerp_(theirs, 1 - decay)
 
 
-def _check(run: Run, loss: float) -> None:
+def _check(run: Run, examples: Examples, loss: float) -> None:
     if not math.isfinite(loss):
         raise UserError(
             f"{run.out}: the loss became {loss} in epoch {run.state.epoch + 1}; "
@@ -265,19 +265,20 @@ def _check(run: Run, loss: float) -> None:
     if run.state.damaged > DAMAGED_SHARE * len(run.train_data):
         raise UserError(
             f"{run.state.damaged} of {len(run.train_data)} samples cannot be read, over "
-            f"{DAMAGED_SHARE:.0%}: {'; '.join(_first_damaged(run.train_data))}; mend the data set"
+            f"{DAMAGED_SHARE:.0%}: {'; '.join(_first_damaged(examples))}; mend the data set"
         )
 
 
-def _first_damaged(source: SampleSource, most: int = 5) -> list[str]:
+def _first_damaged(examples: Examples, most: int = 5) -> list[str]:
     messages: list[str] = []
-    for index in range(len(source)):
-        try:
-            source[index]
-        except UserError as error:
-            messages.append(str(error))
-        if len(messages) == most:
-            break
+    for which, source in enumerate(examples.sources):
+        for index in range(len(source)):
+            try:
+                examples.read((which, index))
+            except UserError as error:
+                messages.append(str(error))
+            if len(messages) == most:
+                return messages
     return messages
 
 
@@ -319,12 +320,12 @@ def _step(run: Run) -> int:
     return run.state.epoch * run.batches + run.state.batch
 
 
-def _open(recipe: Recipe) -> tuple[SampleSource, SampleSource]:
+def _open(recipe: Recipe) -> tuple[SampleSource | TrackSource, SampleSource]:
     data = recipe.data
     root = Path(data.root) if data.root else None
     return (
         open_data(data.name, root, data.split, data.count),
-        open_data(data.name, root, data.validation, data.validation_count),
+        as_stills(open_data(data.name, root, data.validation, data.validation_count), SCORED_EVERY),
     )
 
 
