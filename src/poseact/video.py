@@ -15,7 +15,6 @@ long enough.
 from __future__ import annotations
 
 import bisect
-import multiprocessing
 import os
 import threading
 from collections import OrderedDict, deque
@@ -52,9 +51,11 @@ LARGEST_PIXELS = 1 << 26
 """A frame of more pixels is taken for damage; 8K has half of that."""
 CRF = 20
 """Quality of written videos: 0 is lossless, 51 the worst, 23 x264's own choice."""
+KEY_FRAME_EVERY = 48
+"""Of written videos: as far back a player has to go to show any frame (x264's own choice: 250)."""
 
-_AHEAD = 8
-"""Up to so many frames are decoded and dropped rather than sought over."""
+_SOUGHT_OVER = 8
+"""Fewer frames are decoded and dropped rather than sought over."""
 _ENCODER = "libx264"
 # Playlists and lists of other files are no videos: nothing but the file itself is opened.
 _CONTAINER = {
@@ -64,6 +65,8 @@ _CONTAINER = {
 _CODEC = {"max_pixels": str(LARGEST_PIXELS)}
 # What stores presentation times, and what puts each frame into a packet of its own.
 _TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "flv")
+# Where a packet is marked as damaged because the file ends within it, and what is sought by decoding times.
+_ENDS_WITHIN = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
 _BROADCAST = ("mpegts", "mpeg")
 _ONE_TO_ONE = ("h264", "hevc", "vp9", "libdav1d", "av1", "mjpeg", "prores", "ffv1")
 _REPEATED_BYTES = 16
@@ -136,8 +139,8 @@ class VideoFile:
         count = len(index.times)
         for n in numbers:
             if not 0 <= n < count:
-                cut = f" of {index.promised}: it is cut short" if index.promised > count else ""
-                raise UserError(f"{self.path}: expected frame {n}, found {count} frames{cut}; {_HELP}")
+                told = f" (its header tells of {index.promised})" if index.promised > count else ""
+                raise UserError(f"{self.path}: expected frame {n}, found {count} frames{told}; {_HELP}")
 
 
 class _Index(NamedTuple):
@@ -181,7 +184,7 @@ def _make_index(path: Path) -> _Index:
     stamp = _stamp(path)
     container, stream = _open(path)
     with container:
-        packets, first = _list_packets(container, stream, most=stamp[1])
+        packets, first = _list_packets(container, stream)
         shown: list[int | None]
         if first is not None and _one_to_one(container, stream, packets, first):
             shown = [*sorted(p.pts for p in packets if p.pts is not None and not p.hidden)]
@@ -220,7 +223,7 @@ def _reason(error: Exception) -> str:
     return text.splitlines()[0]
 
 
-def _open(path: Path, threads: bool = True) -> tuple[InputContainer, av.VideoStream]:
+def _open(path: Path) -> tuple[InputContainer, av.VideoStream]:
     """The container and its first stream of moving pictures; raises `UserError`."""
     try:
         # An absolute path cannot be taken for a protocol; odd encodings of titles do not matter.
@@ -238,19 +241,19 @@ def _open(path: Path, threads: bool = True) -> tuple[InputContainer, av.VideoStr
             f"{path}: no decoder for its codec; convert it to H.264 in an .mp4 file, or get it again"
         )
     stream.codec_context.options = _CODEC
-    if threads and multiprocessing.parent_process() is None:
-        stream.thread_type = "AUTO"
-    else:
-        stream.thread_count = 1  # worker processes share the cores already
+    # Threads of its own would hang where a forked worker frees a decoder of its parent; and on one
+    # core, which is what a worker has, they gain nothing.
+    stream.thread_count = 1
     return container, stream
 
 
 def _packets(container: InputContainer, stream: av.VideoStream) -> Iterator[av.Packet[av.VideoStream]]:
     """The packets from here to the end, or to where the file breaks off."""
     try:
-        for packet in container.demux(stream):
-            if packet.is_corrupt and container.format.name not in _BROADCAST:
-                return  # the file ends within it
+        # More packets than the file has bytes come from a damaged list that leads in circles.
+        for packet in islice(container.demux(stream), container.size):
+            if packet.is_corrupt and container.format.name in _ENDS_WITHIN:
+                return
             if packet.size:  # an empty one would end the decoding
                 yield packet
     except Exception:  # av raises many kinds on damaged files; what is missing is noticed later
@@ -266,13 +269,12 @@ def _decode(stream: av.VideoStream, packet: av.Packet[av.VideoStream] | None) ->
 
 
 def _list_packets(
-    container: InputContainer, stream: av.VideoStream, most: int
+    container: InputContainer, stream: av.VideoStream
 ) -> tuple[list[_Packet], av.VideoFrame | None]:
-    """The packets, ``most`` at most, and the first frame that decodes."""
+    """The packets, and the first frame that decodes."""
     packets: list[_Packet] = []
     first: av.VideoFrame | None = None
-    # More packets than the file has bytes come from a damaged list that leads in circles.
-    for packet in islice(_packets(container, stream), most):
+    for packet in _packets(container, stream):
         packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.size))
         if first is None:
             first = next(iter(_decode(stream, packet)), None)
@@ -371,8 +373,8 @@ class _Damage(Exception):  # noqa: N818
 class _Decoder:
     """An open file, and the frames that it stands before.
 
-    ``careful``: read from the file's beginning with one thread, as where damage is met: only so is
-    what the decoder shows in its place, and after it, always the same.
+    ``careful``: read from the file's beginning on, as where damage is met: only so is what the
+    decoder shows instead, and up to the next key frame, always the same.
     """
 
     def __init__(self, path: Path, index: _Index) -> None:
@@ -415,7 +417,7 @@ class _Decoder:
         with suppress(_Damage):
             frame = self._next(n)
         if frame is None and not self.careful:
-            # How a decoder conceals damage depends on all that it has seen, and on its threads.
+            # How a decoder conceals damage depends on all that it has seen.
             self.careful, self.starts = True, [0]
             self._rewind()
             frame = self._next(n)
@@ -427,7 +429,7 @@ class _Decoder:
     def _next(self, n: int) -> av.VideoFrame | None:
         """Go on to frame ``n``, or seek it; None where it is not shown."""
         start = self._start(n)
-        if n < self.position or start > self.position + _AHEAD:
+        if n < self.position or start > self.position + _SOUGHT_OVER:
             self._go_to(n)
         self._wanted = n
         while self._fill():
@@ -484,7 +486,7 @@ class _Decoder:
     def _rewind(self) -> None:
         """Open the file anew and stand before its first frame."""
         self.close()
-        self.container, self.stream = _open(self.path, threads=not self.careful)
+        self.container, self.stream = _open(self.path)
         self._begin()
 
     def _begin(self) -> None:
@@ -565,14 +567,12 @@ class _Process:
 
 
 _process = _Process()
-_inherited: list[_Process] = []
 
 
 def _this_process() -> _Process:
-    """After a fork a new one: files and decoders of the parent must be neither used nor closed."""
+    """What this process shares; after a fork something new: open files would move in the parent too."""
     global _process  # noqa: PLW0603
     if _process.pid != os.getpid():
-        _inherited.append(_process)
         _process = _Process()
     return _process
 
@@ -606,10 +606,11 @@ def _encode(container: OutputContainer, frames: Iterable[Image], fps: float) -> 
     first = next(images, None)
     if first is None:
         raise ValueError("expected at least one frame, got none")
+    if not fps > 0:
+        raise ValueError(f"expected fps > 0, got {fps}")
     height, width = first.shape[:2]
-    stream = container.add_stream(
-        _ENCODER, rate=Fraction(fps).limit_denominator(1001), options={"crf": str(CRF)}
-    )
+    options = {"crf": str(CRF), "g": str(KEY_FRAME_EVERY)}
+    stream = container.add_stream(_ENCODER, rate=Fraction(fps).limit_denominator(1001), options=options)
     assert isinstance(stream, av.VideoStream)
     stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
     # Said in the file and used here, since players guess by size where nothing is said.
@@ -626,6 +627,7 @@ def _encode(container: OutputContainer, frames: Iterable[Image], fps: float) -> 
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
+            threads=1,
         )
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))

@@ -107,9 +107,10 @@ def decode(path: Path) -> list[tuple[int | None, np.ndarray]]:
                 frames = packet.decode()
             except av.FFmpegError:
                 continue
-            shown += [
-                (f.pts, f.reformat(format="rgb24", threads=1).to_ndarray().copy()) for f in frames if not f.is_corrupt
-            ]
+            for frame in frames:
+                if not frame.is_corrupt:
+                    rgb = frame.reformat(format="rgb24", threads=1)
+                    shown.append((frame.pts, rgb.to_ndarray().copy()))
     return shown
 
 
