@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 
 from poseact.data.augment import Augmentation
-from poseact.data.images import ImageFiles, decode_image, read_image
+from poseact.data.images import ImageFiles, read_image
 from poseact.data.loading import Examples
 from poseact.data.pack import open_pack, pack
 from poseact.geometry import Box
@@ -40,7 +40,7 @@ class People:
         rng = np.random.default_rng(0)
         self.paths = [folder / f"{i:03d}.jpg" for i in range(PEOPLE)]
         for path in self.paths:
-            cv2.imwrite(str(path), scene(rng, 1280, 720))
+            cv2.imwrite(str(path), scene(rng, 1280, 720), [cv2.IMWRITE_JPEG_QUALITY, 90])
 
     def __len__(self) -> int:
         return PEOPLE
@@ -94,17 +94,12 @@ class Videos:
 
 
 def scene(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Clutter with the detail of a photograph: smooth shapes and fine grain."""
-    image = cv2.resize(
-        rng.integers(0, 256, (9, 16, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
-    )
-    for _ in range(60):
-        corner, other = rng.integers(0, [width, height], (2, 2)).tolist()
-        cv2.line(
-            image, corner, other, rng.integers(0, 256, 3).tolist(), int(rng.integers(1, 20)), cv2.LINE_AA
-        )
-    grain = rng.normal(0, 2, (height, width, 1))
-    return np.clip(image + grain, 0, 255).astype(np.uint8)
+    """Detail of every size, each half as large as fine as it is coarse, as photographs have it."""
+    image = np.full((height, width, 3), 127, np.float32)
+    for cells in (4, 8, 16, 32, 64, 128, 256):
+        coarse = rng.normal(0, 160 / cells**0.75, (cells, cells, 3)).astype(np.float32)
+        image += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(image + rng.normal(0, 1.5, (height, width, 1)), 0, 255).astype(np.uint8)
 
 
 def rate(work: Callable[[int], object], seconds: float, start: int = 0) -> float:
@@ -122,20 +117,23 @@ def figures(folder: Path, seconds: float) -> Iterator[tuple[str, float, float]]:
     people = People(folder)
     drawn = Augmentation(power=(0.9, 1.1))
     examples = Examples([people], PA16, SIZE, drawn, 0, 0)
+    size = people.paths[0].stat().st_size / 1e3
     yield (
-        "augmented 256x256 crops from 1280x720 JPEG",
+        f"augmented 256x256 crops from 1280x720 JPEG of {size:.0f} kB",
         rate(lambda i: examples[0, i % PEOPLE], seconds),
         rate(lambda i: read_image(people.paths[i % PEOPLE]), seconds),
     )
-    pack(people, "mpii", "all", folder / "pack", SIZE, Console(quiet=True))
-    packed = open_pack(folder / "pack", "mpii", "all")
-    crops = Examples([packed], PA16, SIZE, drawn, 0, 0)
-    _, crop = cv2.imencode(".jpg", packed[0].image()[0], [cv2.IMWRITE_JPEG_QUALITY, 90])
-    yield (
-        f"augmented 256x256 crops, packed ({packed[0].image()[0].shape[0]} px)",
-        rate(lambda i: crops[0, i % PEOPLE], seconds),
-        rate(lambda _: decode_image(crop, folder), seconds),
-    )
+    for raw in (False, True):
+        name = "raw" if raw else "JPEG"
+        pack(people, "mpii", "all", folder / name, SIZE, Console(quiet=True), raw=raw)
+        packed = open_pack(folder / name, "mpii", "all")
+        size = (folder / name / "all" / "crops-00000.bin").stat().st_size / PEOPLE / 1e3
+        crops = Examples([packed], PA16, SIZE, drawn, 0, 0)
+        yield (
+            f"augmented 256x256 crops, packed, {name} of {size:.0f} kB",
+            rate(lambda i, c=crops: c[0, i % PEOPLE], seconds),
+            rate(lambda i, p=packed: p[i % PEOPLE].image(), seconds),
+        )
     videos = Videos(folder / "video.mp4")
     clips = [Examples([videos], PA16, SIZE, drawn, 0, epoch, FRAMES) for epoch in range(50)]
 

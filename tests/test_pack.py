@@ -43,6 +43,13 @@ def test_packed_people_are_the_same_people(photographs, tmp_path):
         assert difference.mean() < 8  # the fake is noise, which JPEG keeps badly
 
 
+def test_plain_pixels(photographs, tmp_path):
+    """What is not shrunk is copied: the crop of the pack is the crop of the photograph."""
+    pack(photographs, "lspet", "all", tmp_path / "pack", 256, QUIET, raw=True)
+    for a, b in zip(photographs, open_pack(tmp_path / "pack", "lspet", "all"), strict=True):
+        assert np.abs(crop(a)["frames"].astype(int) - crop(b)["frames"]).max() <= 1
+
+
 def test_large_people_shrink_and_keep_their_places(photographs, tmp_path):
     pack(photographs, "lspet", "all", tmp_path / "pack", 64, QUIET)
     packed = open_pack(tmp_path / "pack", "lspet", "all")

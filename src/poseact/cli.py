@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument(
         "--size", type=int, default=256, metavar="PX", help="most pixels of a person's box (256)"
     )
+    pack.add_argument("--raw", action="store_true", help="plain pixels: ten times larger, faster to read")
 
     weights = verbs.add_parser("weights", help="published weights: list, download, convert")
     jobs = weights.add_subparsers(title="jobs", required=True, metavar="JOB")
@@ -251,7 +252,7 @@ def _data_pack(args: argparse.Namespace, console: Console) -> None:
     from poseact.data.pack import pack
 
     source = open_data(args.data, args.root, args.split)
-    damaged = pack(source, args.data, args.split, args.out, args.size, console)
+    damaged = pack(source, args.data, args.split, args.out, args.size, console, args.raw)
     console.print(f"packed: {args.out / args.split}; use --root {args.out} with --split {args.split}")
     for message in damaged:
         console.print(f"left out: {message}", markup=False)

@@ -3,7 +3,7 @@
 ``poseact data pack`` writes one folder a split::
 
     train/pack.json          what it is: data set, split, joints, actions, what was left out
-    train/crops-00000.bin    JPEG crops, one after the other
+    train/crops-00000.bin    the crops, one after the other: JPEG, or plain pixels
     train/crops-00000.npz    where each begins, and its annotation, as plain arrays
 
 A shard holds a fixed run of items and appears whole or not at all, so packing that was stopped goes
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -47,24 +48,30 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def pack(
-    source: SampleSource | TrackSource, name: str, split: str, out: Path, size: int, console: Console
+    source: SampleSource | TrackSource,
+    name: str,
+    split: str,
+    out: Path,
+    size: int,
+    console: Console,
+    raw: bool = False,
 ) -> list[str]:
     """Write ``source`` to ``out``/``split``; returns the messages of items that were left out.
 
-    ``size``: the most pixels that a person's box keeps along its side. Raises `UserError` where the
-    folder holds another pack.
+    ``size``: the most pixels that a person's box keeps along its side. ``raw``: plain pixels instead
+    of JPEG. Raises `UserError` where the folder holds another pack.
     """
     folder = out / split
     kind = "tracks" if is_tracks(source) else "stills"
     about = {
         "format": _FORMAT, "data": name, "split": split, "kind": kind, "layout": source.layout.name,
-        "size": size, "items": len(source), "actions": list(getattr(source, "actions", ())),
+        "size": size, "raw": raw, "items": len(source), "actions": list(getattr(source, "actions", ())),
     }  # fmt: skip
     _claim(folder, about)
     shards = range(0, len(source), ITEMS[kind])
     for number, start in enumerate(track(shards, "packing", console=console)):
         if not (folder / f"crops-{number:05d}.npz").exists():
-            _write_shard(source, range(start, min(start + ITEMS[kind], len(source))), folder, number, size)
+            _write_shard(source, range(start, min(start + ITEMS[kind], len(source))), folder, number, about)
     damaged = [message for n in range(len(shards)) for message in _read_index(folder, n)["damaged"].tolist()]
     write_whole(folder / "pack.json", json.dumps({**about, "whole": True, "damaged": damaged}).encode())
     return damaged
@@ -83,7 +90,7 @@ def open_pack(root: Path, name: str, split: str) -> PackedSamples | PackedTracks
         about = json.loads(path.read_text())
         layout = LAYOUTS[about["layout"]]
         kind, items, data, whole = about["kind"], int(about["items"]), about["data"], about.get("whole")
-        actions = tuple(str(a) for a in about["actions"])
+        actions, raw = tuple(str(a) for a in about["actions"]), bool(about["raw"])
         shards = -(-items // ITEMS[kind])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -95,16 +102,17 @@ def open_pack(root: Path, name: str, split: str) -> PackedSamples | PackedTracks
         raise UserError(f"{folder}: packing was stopped half-way; run the same `poseact data pack` again")
     indices = [_read_index(folder, n) for n in range(shards)]
     if kind == "stills":
-        return PackedSamples(folder, layout, indices)
-    return PackedTracks(folder, layout, indices, actions)
+        return PackedSamples(folder, layout, indices, raw)
+    return PackedTracks(folder, layout, indices, raw, actions)
 
 
 @dataclasses.dataclass(frozen=True)
 class PackedFrames:
-    """The crops of one item: ``offsets`` (F + 1,) into the file at ``path``."""
+    """The crops of one item: ``offsets`` (F + 1,) into the file at ``path``; ``raw``: plain pixels."""
 
     path: Path
     offsets: npt.NDArray[np.int64]
+    raw: bool
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -116,14 +124,16 @@ class PackedFrames:
                 data = [_bytes(file.fileno(), *self.offsets[i : i + 2].tolist()) for i in indices]
         except OSError as error:
             raise UserError(f"{self.path}: {error.strerror}; pack again") from None
+        if self.raw:
+            return [_square(d, self.path) for d in data], 1
         return [decode_image(d, self.path, reduction) for d in data], reduction
 
 
 class _Packed:
     """What both kinds share: shards, and where each item lies in them."""
 
-    def __init__(self, folder: Path, layout: Layout, indices: list[Arrays]) -> None:
-        self.folder, self.layout, self.indices = folder, layout, indices
+    def __init__(self, folder: Path, layout: Layout, indices: list[Arrays], raw: bool) -> None:
+        self.folder, self.layout, self.indices, self.raw = folder, layout, indices, raw
         self._starts = np.cumsum([0, *(len(index["names"]) for index in indices)])
 
     def __len__(self) -> int:
@@ -137,7 +147,12 @@ class _Packed:
         index, place = self.indices[shard], i - int(self._starts[shard])
         first, last = index["frames"][place : place + 2].tolist()
         path = self.folder / f"crops-{shard:05d}.bin"
-        return index, place, slice(first, last), PackedFrames(path, index["offsets"][first : last + 1])
+        return (
+            index,
+            place,
+            slice(first, last),
+            PackedFrames(path, index["offsets"][first : last + 1], self.raw),
+        )
 
 
 class PackedSamples(_Packed):
@@ -165,8 +180,10 @@ class PackedSamples(_Packed):
 class PackedTracks(_Packed):
     """Packed videos: a sequence of `Track`."""
 
-    def __init__(self, folder: Path, layout: Layout, indices: list[Arrays], actions: tuple[str, ...]) -> None:
-        super().__init__(folder, layout, indices)
+    def __init__(
+        self, folder: Path, layout: Layout, indices: list[Arrays], raw: bool, actions: tuple[str, ...]
+    ) -> None:
+        super().__init__(folder, layout, indices, raw)
         self.actions = actions
         self.lengths = [int(n) for index in indices for n in np.diff(index["frames"])]
 
@@ -202,7 +219,7 @@ def _claim(folder: Path, about: dict[str, Any]) -> None:
 
 
 def _write_shard(
-    source: SampleSource | TrackSource, items: Iterable[int], folder: Path, number: int, size: int
+    source: SampleSource | TrackSource, items: Iterable[int], folder: Path, number: int, about: dict[str, Any]
 ) -> None:
     """The crops first, the index last: a shard without one is written again."""
     rows: dict[str, list[Any]] = {key: [] for key in _KEYS}
@@ -211,7 +228,7 @@ def _write_shard(
     with open(temporary, "wb") as file:
         for i in items:
             try:
-                row, crops = _packed(source[i], size)
+                row, crops = _packed(source[i], about["size"], about["raw"])
             except UserError as error:
                 damaged.append(str(error))
                 continue
@@ -250,7 +267,7 @@ def _joined(key: str, values: list[Any], joints: int) -> npt.NDArray[Any]:
     return np.concatenate([np.zeros(shape, bool if "valid" in key else np.float32), *values])
 
 
-def _packed(item: Sample | Track, size: int) -> tuple[dict[str, Any], list[bytes]]:
+def _packed(item: Sample | Track, size: int, raw: bool) -> tuple[dict[str, Any], list[bytes]]:
     """One item's row of the index, in the pixels of its crops, and the crops."""
     person = _as_track(item)
     transform = _window(person, size)
@@ -259,7 +276,8 @@ def _packed(item: Sample | Track, size: int) -> tuple[dict[str, Any], list[bytes
     wanted = [item.index] if isinstance(item, Sample) else list(range(len(item)))
     for i in wanted:
         (image,), reduced = item.frames.read([i], transform.reduction())
-        crops.append(_encoded(transform.warp(image, reduced)))
+        crop = transform.warp(image, reduced)
+        crops.append(crop.tobytes() if raw else _encoded(crop))
     known = person.valid[..., None]
     xy = transform.to_crop(person.joints[..., :2]) * transform.size - 0.5
     centres = transform.to_crop(person.boxes[:, :2]) * transform.size - 0.5
@@ -316,6 +334,13 @@ def _window(person: Track, size: int) -> CropTransform:
 def _encoded(crop: Image) -> bytes:
     _, data = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return data.tobytes()
+
+
+def _square(data: npt.NDArray[np.uint8], path: Path) -> Image:
+    side = math.isqrt(len(data) // 3)
+    if not side or 3 * side * side != len(data):
+        raise UserError(f"{path}: expected the pixels of a square crop, got {len(data)} bytes; pack again")
+    return data.reshape(side, side, 3)
 
 
 def _or_nan(values: FloatArray | None, count: int) -> FloatArray:
