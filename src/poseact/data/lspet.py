@@ -56,7 +56,7 @@ class LspExtended:
         valid = (joints[:, 2] > 0) & np.isfinite(joints).all(1)
         return Sample(
             frames=InMemory((image,)),
-            joints=np.where(valid[:, None], joints * [1, 1, 0], 0.0),
+            joints=np.where(valid[:, None] & [True, True, False], joints, 0.0),
             valid=valid,
             depth_valid=np.zeros(len(valid), np.bool_),
             layout=LSP14,
