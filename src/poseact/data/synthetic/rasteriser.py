@@ -1,0 +1,589 @@
+"""A software rasteriser of triangles: z-buffer, smooth shading, cloth patterns, anti-aliasing.
+
+A triangle's corners in homogeneous pixels (x z, y z, z) make a matrix whose inverse takes a pixel
+(x, y, 1) to the barycentric coordinates over depth, b_i / z, so their sum is 1 / z: that is
+perspective-correct, and a triangle which passes behind the camera needs no cutting.
+Every pixel is seen through SAMPLES x SAMPLES points, whose mean makes smooth outlines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, floor, inf, sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from poseact.errors import UserError
+from poseact.geometry import Camera
+
+try:
+    from numba import njit
+except ImportError as error:
+    raise UserError(
+        "synthetic figures: expected the package numba, found none; pip install 'poseact[synthetic]'"
+    ) from error
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+Array = npt.NDArray[Any]
+
+_FAST = {"contract", "reassoc", "arcp", "nsz"}
+"""What a compiler may do to sums; for shading, where the last bit does not matter."""
+
+SAMPLES = 2
+NEAR = 0.05
+"""Metres in front of the camera where the view begins."""
+BACKGROUND, PERSON, OTHER = range(3)
+"""Values of the segmentation; ``OTHER``: what people hold, and what stands about."""
+
+PLAIN, RINGS, STRIPES, CHECKS, DOTS, BLOTCHES, PRINT, BLOCK, SIDES, OPEN, SOLE = range(11)
+FACE, BEARD, GLASSES = range(11, 14)
+"""Patterns over the cloth coordinates (u around, v along, metres): one colour; bands across; bands
+along; both; dots; camouflage; a picture around (0, 0); another colour where v > 0; a band at each side,
+where abs(u) = period; an open front; another colour where v < period. Faces take u and v as shares of
+the skull."""
+COLOURS = 5
+"""Colours of a material; a face has skin, hair, eye white, iris, lips; patterns take the first three."""
+
+
+@dataclass(frozen=True)
+class Materials:
+    """M materials.
+
+    - ``colours`` (M, `COLOURS`, 3): RGB in [0, 1]; ``pattern`` (M,) int; ``period`` (M,): metres.
+    - ``gloss`` (M,): strength of highlights; ``creases`` (M,): of the unevenness; both in [0, 1].
+    """
+
+    colours: FloatArray
+    pattern: npt.NDArray[np.int64]
+    period: FloatArray
+    gloss: FloatArray
+    creases: FloatArray
+
+
+@dataclass(frozen=True)
+class Surface:
+    """V vertices and T triangles, seen from outside only: counter-clockwise there.
+
+    - ``vertices`` (V, 3): metres, world; ``normals`` (V, 3): outwards, of any length > 0.
+    - ``cloth`` (V, 2): coordinates of the patterns; ``shade`` (V,): how open to the sky, in [0, 1].
+    - ``triangles`` (T, 3) int32; ``material`` (T,) int32: rows of ``materials``.
+    - ``label`` (T,) uint8: `PERSON` or `OTHER`.
+    """
+
+    vertices: FloatArray
+    normals: FloatArray
+    cloth: FloatArray
+    shade: FloatArray
+    triangles: IntArray
+    material: IntArray
+    label: npt.NDArray[np.uint8]
+    materials: Materials
+
+
+@dataclass(frozen=True)
+class Light:
+    """What shines, in world axes.
+
+    - ``directions`` (L, 3): unit vectors towards the lights, the sun first; ``strengths`` (L, 3):
+      RGB, 1 shows a surface that faces the light in its own colour.
+    - ``sky``, ``ground`` (3,): RGB light from above and from below.
+    """
+
+    directions: FloatArray
+    strengths: FloatArray
+    sky: FloatArray
+    ground: FloatArray
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What the camera sees at H x W pixels.
+
+    - ``image`` (H, W, 3) uint8 RGB, the surfaces over the background.
+    - ``depth`` (H, W) float32: metres along the camera's axis at the pixel's centre, of the nearest
+      surface that any of the pixel's samples meets; inf where none does.
+    - ``segmentation`` (H, W) uint8: the label of that surface, or `BACKGROUND`.
+    """
+
+    image: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    segmentation: npt.NDArray[np.uint8]
+
+
+def plain_materials(colours: FloatArray) -> Materials:
+    """A material of one colour for each of ``colours`` (M, 3), RGB in [0, 1]."""
+    count = len(colours)
+    repeated = np.repeat(np.asarray(colours, float)[:, None], COLOURS, 1)
+    return Materials(
+        repeated, np.zeros(count, np.int64), np.ones(count), np.full(count, 0.02), np.zeros(count)
+    )
+
+
+def faceted(vertices: FloatArray, triangles: Array, materials: Materials, material: Array) -> Surface:
+    """A surface of flat faces (``OTHER``), from ``vertices`` (V, 3) and ``triangles`` (T, 3).
+
+    ``material`` (T,) gives rows of ``materials``. The cloth coordinates lie in the faces, metres.
+    """
+    corners = np.asarray(vertices, float)[triangles]
+    count = len(corners)
+    side = corners[:, 1] - corners[:, 0]
+    normal = np.cross(side, corners[:, 2] - corners[:, 0])
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
+    # Level lines of the pattern are horizontal on walls; floors take the world's x and z.
+    across = np.cross([0.0, 1.0, 0.0], normal)
+    flat = np.linalg.norm(across, axis=1) < 1e-6
+    across[flat] = [1.0, 0.0, 0.0]
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    along = np.cross(normal, across)
+    cloth = np.stack([(corners * across[:, None]).sum(-1), (corners * along[:, None]).sum(-1)], -1)
+    return Surface(
+        vertices=corners.reshape(-1, 3),
+        normals=np.repeat(normal, 3, 0),
+        cloth=cloth.reshape(-1, 2),
+        shade=np.ones(3 * count),
+        triangles=np.arange(3 * count, dtype=np.int32).reshape(-1, 3),
+        material=np.asarray(material, np.int32),
+        label=np.full(count, OTHER, np.uint8),
+        materials=materials,
+    )
+
+
+def cuboid(size: FloatArray) -> tuple[FloatArray, IntArray]:
+    """A box around the origin with edges ``size`` (3,): vertices (8, 3) and triangles (12, 3)."""
+    signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
+    faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    triangles = [t for a, b, c, d in faces for t in ((a, b, c), (a, c, d))]
+    return signs * np.asarray(size) / 2, np.array(triangles, np.int32)
+
+
+def join(surfaces: Sequence[Surface]) -> Surface:
+    """Several surfaces, at least one, as one."""
+    if len(surfaces) == 1:
+        return surfaces[0]
+    vertices = np.cumsum([0, *(len(s.vertices) for s in surfaces)])
+    rows = np.cumsum([0, *(len(s.materials.pattern) for s in surfaces)])
+    materials = Materials(
+        **{
+            name: np.concatenate([getattr(s.materials, name) for s in surfaces])
+            for name in ("colours", "pattern", "period", "gloss", "creases")
+        }
+    )
+    joined = {
+        name: np.concatenate([getattr(s, name) for s in surfaces])
+        for name in ("vertices", "normals", "cloth", "shade", "label")
+    }
+    triangles = [s.triangles + np.int32(n) for s, n in zip(surfaces, vertices, strict=False)]
+    material = [s.material + np.int32(n) for s, n in zip(surfaces, rows, strict=False)]
+    return Surface(
+        **joined, triangles=np.concatenate(triangles), material=np.concatenate(material), materials=materials
+    )
+
+
+def only(surface: Surface, label: int) -> Surface:
+    """The triangles of ``label`` alone, on the same vertices."""
+    kept = surface.label == label
+    return replace(
+        surface,
+        triangles=surface.triangles[kept],
+        material=surface.material[kept],
+        label=surface.label[kept],
+    )
+
+
+def render(
+    surfaces: Sequence[Surface], camera: Camera, light: Light, background: npt.NDArray[np.uint8]
+) -> Rendering:
+    """Draw ``surfaces`` under ``camera`` over ``background`` (H, W, 3) uint8 RGB.
+
+    A camera's lens distortion moves the vertices: exact for small triangles, not for large ones.
+    Raises ``ValueError`` where the background has another shape or there is no surface.
+    """
+    if background.ndim != 3 or background.shape[2] != 3 or not len(surfaces):
+        raise ValueError(f"expected (H, W, 3) and some surfaces, got {background.shape}, {len(surfaces)}")
+    height, width = background.shape[:2]
+    whole = join(surfaces)
+    nearest, owner, planes, left, top = z_buffer(whole, camera, height, width)
+    image = background.copy()
+    depth = np.full((height, width), np.inf, np.float32)
+    segmentation = np.zeros((height, width), np.uint8)
+    m = whole.materials
+    _shade(
+        nearest, owner, planes, left, top, whole.triangles, whole.normals, whole.cloth, whole.shade,
+        whole.material, whole.label, m.colours, m.pattern, m.period, m.gloss, m.creases,
+        light.directions, light.strengths, light.sky, light.ground,
+        np.ascontiguousarray(camera.rotation, float), np.asarray(camera.focal, float),
+        np.asarray(camera.centre, float), image, depth, segmentation,
+    )  # fmt: skip
+    return Rendering(image, depth, segmentation)
+
+
+def z_buffer(
+    surface: Surface, camera: Camera, height: int, width: int
+) -> tuple[npt.NDArray[np.float32], IntArray, FloatArray, int, int]:
+    """Which triangle each sample sees, in the window of the image that the surface may cover.
+
+    ``nearest`` (h, w): 1 / depth, 0 for nothing; ``owner`` (h, w): the triangle or -1; ``planes``
+    (T, 3, 3): from pixel (x, y, 1) to barycentric over depth; ``left``, ``top``: the sample at [0, 0].
+    Sample (u, v) of the image lies at pixel ((u + 0.5) / SAMPLES - 0.5, (v + 0.5) / SAMPLES - 0.5).
+    """
+    corners = camera.to_camera(surface.vertices)
+    if np.any(camera.radial) or np.any(camera.tangential):
+        # Points behind the camera have no image; their triangles are hidden or large anyway.
+        front = corners[:, 2] > NEAR
+        corners[front, :2] = camera.project(surface.vertices[front]) * corners[front, 2:]
+        corners[~front, :2] = corners[~front, :2] * camera.focal + camera.centre * corners[~front, 2:]
+    else:
+        corners[:, :2] = corners[:, :2] * camera.focal + camera.centre * corners[:, 2:]
+    left, top, right, bottom = _window(corners, height, width)
+    nearest = np.zeros((bottom - top, right - left), np.float32)
+    owner = np.full(nearest.shape, -1, np.int32)
+    planes = np.empty((len(surface.triangles), 3, 3))
+    _fill(corners, surface.triangles, left, top, nearest, owner, planes)
+    return nearest, owner, planes, left, top
+
+
+@njit(cache=True, error_model="numpy")
+def _window(corners: Array, height: int, width: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom in samples, of whole pixels; all of the image near the camera."""
+    x0, y0, x1, y1 = inf, inf, -inf, -inf
+    behind = 0
+    for i in range(len(corners)):
+        w = corners[i, 2]
+        if w < NEAR:
+            behind += 1
+            continue
+        x, y = corners[i, 0] / w, corners[i, 1] / w
+        x0, y0, x1, y1 = min(x0, x), min(y0, y), max(x1, x), max(y1, y)
+    if behind == len(corners):
+        return 0, 0, 0, 0
+    if behind:
+        return 0, 0, SAMPLES * width, SAMPLES * height
+    left, right = max(0.0, floor(x0 + 0.5)), min(float(width), floor(x1 + 0.5) + 1)
+    top, bottom = max(0.0, floor(y0 + 0.5)), min(float(height), floor(y1 + 0.5) + 1)
+    if left >= right or top >= bottom:
+        return 0, 0, 0, 0
+    return int(SAMPLES * left), int(SAMPLES * top), int(SAMPLES * right), int(SAMPLES * bottom)
+
+
+@njit(cache=True, error_model="numpy")
+def _cut_rows(corners: Array, i: int, j: int, k: int) -> tuple[float, float]:
+    """Least and greatest y in pixels of a triangle's part in front of the camera."""
+    low, high = inf, -inf
+    for a, b in ((i, j), (j, k), (k, i)):
+        wa, wb = corners[a, 2], corners[b, 2]
+        if wa >= NEAR:
+            y = corners[a, 1] / wa
+            low, high = min(low, y), max(high, y)
+        if (wa >= NEAR) != (wb >= NEAR):
+            share = (NEAR - wa) / (wb - wa)
+            y = (corners[a, 1] + share * (corners[b, 1] - corners[a, 1])) / NEAR
+            low, high = min(low, y), max(high, y)
+    return low, high
+
+
+@njit(cache=True, error_model="numpy")
+def _bounds(corners: Array, flat: Array, i: int, j: int, k: int) -> tuple[float, float, float, float]:
+    """Least and greatest x and y in pixels of what is seen of a triangle; empty where its back is seen."""
+    if min(corners[i, 2], corners[j, 2], corners[k, 2]) < NEAR:
+        low, high = _cut_rows(corners, i, j, k)
+        return -1e6, 1e6, max(low, -1e6), min(high, 1e6)
+    ax, ay, bx, by, cx, cy = flat[i, 0], flat[i, 1], flat[j, 0], flat[j, 1], flat[k, 0], flat[k, 1]
+    if (bx - ax) * (cy - ay) >= (by - ay) * (cx - ax):
+        return 0.0, -1.0, 0.0, -1.0
+    return min(ax, bx, cx), max(ax, bx, cx), min(ay, by, cy), max(ay, by, cy)
+
+
+@njit(cache=True, error_model="numpy")
+def _plane(corners: Array, i: int, j: int, k: int, plane: Array) -> bool:
+    """Write the inverse of the matrix of corners; False where the back is seen, or the edge."""
+    for row in range(3):
+        a, b = (j, k) if row == 0 else (k, i) if row == 1 else (i, j)
+        plane[row, 0] = corners[a, 1] * corners[b, 2] - corners[a, 2] * corners[b, 1]
+        plane[row, 1] = corners[a, 2] * corners[b, 0] - corners[a, 0] * corners[b, 2]
+        plane[row, 2] = corners[a, 0] * corners[b, 1] - corners[a, 1] * corners[b, 0]
+    determinant = corners[i, 0] * plane[0, 0] + corners[i, 1] * plane[0, 1] + corners[i, 2] * plane[0, 2]
+    if determinant > -1e-7:
+        return False
+    inverse = 1 / determinant
+    for row in range(3):
+        for column in range(3):
+            plane[row, column] *= inverse
+    return True
+
+
+@njit(cache=True, error_model="numpy")
+def _fill(
+    corners: Array, triangles: Array, left: int, top: int, nearest: Array, owner: Array, planes: Array
+) -> None:
+    height, width = nearest.shape
+    step = 1.0 / SAMPLES
+    first = 0.5 * step - 0.5
+    flat = np.empty((len(corners), 2))
+    for i in range(len(corners)):
+        if corners[i, 2] >= NEAR:
+            flat[i, 0], flat[i, 1] = corners[i, 0] / corners[i, 2], corners[i, 1] / corners[i, 2]
+    for t in range(len(triangles)):
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x_low, x_high, low, high = _bounds(corners, flat, i, j, k)
+        v0 = max(0, ceil((low - first) * SAMPLES) - top)
+        v1 = min(height - 1, floor((high - first) * SAMPLES) - top)
+        if v0 > v1 or ceil((x_low - first) * SAMPLES) > floor((x_high - first) * SAMPLES):
+            continue
+        p = planes[t]
+        if not _plane(corners, i, j, k, p):
+            continue
+        slope = p[0, 0] + p[1, 0] + p[2, 0]
+        # A hair's breadth more, so that no sample falls between two neighbours.
+        slack = 1e-9 / max(corners[i, 2], corners[j, 2], corners[k, 2])
+        for v in range(v0, v1 + 1):
+            y = (v + top) * step + first
+            x0, x1 = -1e6, 1e6
+            inverse = 0.0
+            for e in range(3):
+                a, r = p[e, 0], p[e, 1] * y + p[e, 2]
+                inverse += r
+                if a > 0:
+                    x0 = max(x0, (-slack - r) / a)
+                elif a < 0:
+                    x1 = min(x1, (-slack - r) / a)
+                elif r < -slack:
+                    x1 = -1e6
+            u0 = max(0, ceil((x0 - first) * SAMPLES) - left)
+            u1 = min(width - 1, floor((x1 - first) * SAMPLES) - left)
+            for u in range(u0, u1 + 1):
+                s = inverse + slope * ((u + left) * step + first)
+                if nearest[v, u] < s < 1 / NEAR:
+                    nearest[v, u] = s
+                    owner[v, u] = t
+
+
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
+def _lattice(i: int, j: int) -> float:
+    """A number in [0, 1] that looks random, for each point of the grid."""
+    n = i * 374761393 + j * 668265263
+    n = (n ^ (n >> 13)) * 1274126177
+    return float((n ^ (n >> 16)) & 0xFFFF) / 65535.0
+
+
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
+def _noise(x: float, y: float) -> float:
+    """Smooth noise in [0, 1] with a grain of 1."""
+    i, j = floor(x), floor(y)
+    s, t = x - i, y - j
+    s, t = s * s * (3 - 2 * s), t * t * (3 - 2 * t)
+    upper = _lattice(i, j) * (1 - s) + _lattice(i + 1, j) * s
+    lower = _lattice(i, j + 1) * (1 - s) + _lattice(i + 1, j + 1) * s
+    return upper * (1 - t) + lower * t
+
+
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
+def _face(pattern: int, u: float, v: float) -> int:
+    """The colour of a face at ``u`` around from the nose and ``v`` up from the skull's base."""
+    side = abs(u)
+    across, up = side - 0.145, v - 0.475
+    ring = (across / 0.11) ** 2 + (up / 0.085) ** 2
+    handle = abs(up - 0.02) < 0.013 and (side < 0.04 or 0.24 < side < 0.6)
+    brow = abs(v - 0.565 + 0.25 * (across - 0.02) ** 2) < 0.016 and 0.06 < side < 0.235
+    beard = side < 0.52 and (v < 0.10 + 0.4 * side or (side < 0.15 and abs(v - 0.21) < 0.025))
+    chosen = 0
+    if pattern == GLASSES and (0.7 < ring < 1.25 or handle):
+        chosen = 1
+    elif (across / 0.058) ** 2 + (up / 0.030) ** 2 < 1:
+        chosen = 3 if across * across + up * up < 0.028**2 else 2
+    elif brow:
+        chosen = 1
+    elif (u / 0.115) ** 2 + ((v - 0.155) / 0.030) ** 2 < 1:
+        chosen = 4
+    elif pattern == BEARD and beard:
+        chosen = 1
+    elif abs(v - 0.305) < 0.013 and 0.02 < side < 0.05:  # nostrils
+        chosen = 4
+    return chosen
+
+
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
+def _choice(pattern: int, u: float, v: float, period: float) -> int:
+    """Which of the material's colours shows at (u, v)."""
+    if pattern == PLAIN:
+        return 0
+    if pattern >= FACE:
+        return _face(pattern, u, v)
+    across, along = floor(u / period), floor(v / period)
+    if pattern <= CHECKS:
+        return int(across % 2) * int(pattern != RINGS) + int(along % 2) * int(pattern != STRIPES)
+    chosen = False
+    if pattern == DOTS:
+        chosen = (u / period - across - 0.5) ** 2 + (v / period - along - 0.5) ** 2 < 0.09
+    elif pattern == BLOTCHES:
+        height = _noise(u / period, v / period) + 0.4 * _noise(2.3 * u / period, 2.3 * v / period)
+        return int(height > 0.6) + int(height > 0.85)
+    elif pattern == PRINT:
+        if (u / period) ** 2 + (v / period) ** 2 < 1:
+            return 1 + int(_noise(3.1 * u / period + 7, 3.1 * v / period) > 0.5)
+    elif pattern == BLOCK:
+        chosen = v > 0
+    elif pattern == SIDES:
+        chosen = abs(abs(u) - period) < 0.018
+    elif pattern == OPEN:
+        chosen = abs(u) < period * (1 + 2 * v)
+    else:
+        chosen = v < period
+    return int(chosen)
+
+
+@njit(error_model="numpy", fastmath=_FAST, inline="always")
+def _corner_shares(planes: Array, t: int, x: float, y: float) -> tuple[float, float, float]:
+    """Barycentric coordinates of what is seen of triangle ``t`` at pixel (x, y)."""
+    e0 = planes[t, 0, 0] * x + planes[t, 0, 1] * y + planes[t, 0, 2]
+    e1 = planes[t, 1, 0] * x + planes[t, 1, 1] * y + planes[t, 1, 2]
+    e2 = planes[t, 2, 0] * x + planes[t, 2, 1] * y + planes[t, 2, 2]
+    whole = 1 / (e0 + e1 + e2)
+    return e0 * whole, e1 * whole, e2 * whole
+
+
+@njit(error_model="numpy", fastmath=_FAST, inline="always")
+def _add_albedo(
+    t: int, x: float, y: float, weight: float, planes: Array, triangles: Array, cloth: Array, material: Array,
+    colours: Array, pattern: Array, period: Array, albedo: Array,
+) -> None:  # fmt: skip
+    """Add ``weight`` times the colour of triangle ``t`` at pixel (x, y)."""
+    m, chosen = material[t], 0
+    if pattern[m] != PLAIN:
+        e0, e1, e2 = _corner_shares(planes, t, x, y)
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        u = e0 * cloth[a, 0] + e1 * cloth[b, 0] + e2 * cloth[c, 0]
+        v = e0 * cloth[a, 1] + e1 * cloth[b, 1] + e2 * cloth[c, 1]
+        chosen = _choice(pattern[m], u, v, period[m])
+    for k in range(3):
+        albedo[k] += weight * colours[m, chosen, k]
+
+
+@njit(error_model="numpy", fastmath=_FAST, inline="always")
+def _add_light(
+    t: int, x: float, y: float, weight: float, planes: Array, albedo: Array,
+    triangles: Array, normals: Array, cloth: Array, shade: Array, material: Array,
+    gloss: Array, creases: Array, directions: Array, strengths: Array, sky: Array, ground: Array,
+    rotation: Array, focal: Array, centre: Array, colour: Array,
+) -> None:  # fmt: skip
+    """Add ``weight`` times what a surface of ``albedo`` shows, lit as triangle ``t`` at pixel (x, y)."""
+    e0, e1, e2 = _corner_shares(planes, t, x, y)
+    a, b, c, m = triangles[t, 0], triangles[t, 1], triangles[t, 2], material[t]
+    nx = e0 * normals[a, 0] + e1 * normals[b, 0] + e2 * normals[c, 0]
+    ny = e0 * normals[a, 1] + e1 * normals[b, 1] + e2 * normals[c, 1]
+    nz = e0 * normals[a, 2] + e1 * normals[b, 2] + e2 * normals[c, 2]
+    norm = 1 / sqrt(nx * nx + ny * ny + nz * nz + 1e-20)
+    nx, ny, nz = nx * norm, ny * norm, nz * norm
+    opened = e0 * shade[a] + e1 * shade[b] + e2 * shade[c]
+    shine = 0.0
+    if gloss[m] > 0:
+        # Blinn's highlight, with the direction half-way between the sun and the view.
+        dx, dy = (x - centre[0]) / focal[0], (y - centre[1]) / focal[1]
+        size = 1 / sqrt(dx * dx + dy * dy + 1)
+        hx = directions[0, 0] - size * (rotation[0, 0] * dx + rotation[1, 0] * dy + rotation[2, 0])
+        hy = directions[0, 1] - size * (rotation[0, 1] * dx + rotation[1, 1] * dy + rotation[2, 1])
+        hz = directions[0, 2] - size * (rotation[0, 2] * dx + rotation[1, 2] * dy + rotation[2, 2])
+        cosine = max(0.0, nx * hx + ny * hy + nz * hz)
+        square = cosine * cosine / (hx * hx + hy * hy + hz * hz + 1e-20)
+        square *= square
+        square *= square
+        shine = 255 * weight * gloss[m] * opened * square * square
+    if creases[m] > 0:
+        u = e0 * cloth[a, 0] + e1 * cloth[b, 0] + e2 * cloth[c, 0]
+        v = e0 * cloth[a, 1] + e1 * cloth[b, 1] + e2 * cloth[c, 1]
+        folds = _noise(u * 28, v * 45) + 0.5 * _noise(u * 90, v * 110)
+        opened *= 1 + creases[m] * (folds - 0.75)
+    opened *= weight
+    up = 0.5 + 0.5 * ny
+    for k in range(3):
+        colour[k] += shine * strengths[0, k] + opened * albedo[k] * (ground[k] + (sky[k] - ground[k]) * up)
+    for i in range(len(directions)):
+        cosine = nx * directions[i, 0] + ny * directions[i, 1] + nz * directions[i, 2]
+        if cosine > 0:
+            for k in range(3):
+                colour[k] += opened * albedo[k] * strengths[i, k] * cosine
+
+
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
+def _shade(
+    nearest: Array, owner: Array, planes: Array, left: int, top: int,
+    triangles: Array, normals: Array, cloth: Array, shade: Array, material: Array, label: Array,
+    colours: Array, pattern: Array, period: Array, gloss: Array, creases: Array,
+    directions: Array, strengths: Array, sky: Array, ground: Array,
+    rotation: Array, focal: Array, centre: Array, image: Array, depth: Array, segmentation: Array,
+) -> None:  # fmt: skip
+    """Write the mean colour of each pixel's samples, and depth and label of the nearest."""
+    colour, albedo = np.empty(3), np.empty(3)
+    step, full = 1.0 / SAMPLES, SAMPLES * SAMPLES
+    reach = min(0.5, 1.5 / focal[0])  # a pixel and a half in the direction of view
+    for row in range(top // SAMPLES, (top + nearest.shape[0]) // SAMPLES):
+        for column in range(left // SAMPLES, (left + nearest.shape[1]) // SAMPLES):
+            v0, u0 = row * SAMPLES - top, column * SAMPLES - left
+            best, worst, which, covered, even, m = 0.0, 1e9, 0, 0, True, 0
+            for s in range(full):
+                t = owner[v0 + s // SAMPLES, u0 + s % SAMPLES]
+                value = nearest[v0 + s // SAMPLES, u0 + s % SAMPLES]
+                if t < 0:
+                    continue
+                if covered and material[t] != m:
+                    even = False
+                m = material[t]
+                covered += 1
+                worst = min(worst, value)
+                if value > best:
+                    best, which = value, s
+            if covered == 0:
+                continue
+            # Where no edge goes through the pixel, one sample tells the light for all.
+            even = even and covered == full and worst > 0.99 * best
+            colour[:] = 0.0
+            albedo[:] = 0.0
+            for s in range(full):
+                t = owner[v0 + s // SAMPLES, u0 + s % SAMPLES]
+                if t < 0:
+                    continue
+                x = (u0 + s % SAMPLES + left + 0.5) * step - 0.5
+                y = (v0 + s // SAMPLES + top + 0.5) * step - 0.5
+                _add_albedo(
+                    t, x, y, 255.0 / full if even else 255.0, planes, triangles, cloth, material,
+                    colours, pattern, period, albedo,
+                )  # fmt: skip
+                if even and s < full - 1:
+                    continue
+                if even:
+                    t = owner[v0 + which // SAMPLES, u0 + which % SAMPLES]
+                    x = (u0 + which % SAMPLES + left + 0.5) * step - 0.5
+                    y = (v0 + which // SAMPLES + top + 0.5) * step - 0.5
+                _add_light(
+                    t, x, y, 1.0 if even else 1.0 / full, planes, albedo, triangles, normals, cloth, shade,
+                    material, gloss, creases, directions, strengths, sky, ground, rotation, focal, centre,
+                    colour,
+                )  # fmt: skip
+                albedo[:] = 0.0
+            blank = 1 - covered / full
+            for k in range(3):
+                image[row, column, k] = min(255.0, colour[k] + blank * image[row, column, k] + 0.5)
+            winner = owner[v0 + which // SAMPLES, u0 + which % SAMPLES]
+            inverse = _inverse_depth(planes[winner], float(column), float(row), best, reach)
+            depth[row, column] = 1 / inverse
+            segmentation[row, column] = label[winner]
+
+
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
+def _inverse_depth(plane: Array, x: float, y: float, sampled: float, reach: float) -> float:
+    """1 / depth of the triangle's plane at the pixel's centre, given that of one of its samples.
+
+    Beside the triangle it may differ from the sample's by the share ``reach`` at most, as a
+    triangle seen edgewise goes far.
+    """
+    total, inside = 0.0, True
+    for e in range(3):
+        value = plane[e, 0] * x + plane[e, 1] * y + plane[e, 2]
+        inside &= value >= -1e-9
+        total += value
+    if inside:
+        return total
+    return min(max(total, sampled * (1 - reach)), sampled * (1 + reach))
