@@ -81,7 +81,8 @@ class CropTransform:
 
     def reduction(self) -> int:
         """By how much the image may be decoded smaller (1, 2, 4 or 8) without the crop showing it."""
-        return next(r for r in (8, 4, 2, 1) if r == 1 or self.window >= r * self.size)
+        whole = int(self.window / self.size * (1 + 1e-12))
+        return min(8, 1 << max(0, whole.bit_length() - 1))
 
     def warp(self, image: npt.NDArray[np.uint8], reduced: int = 1) -> npt.NDArray[np.uint8]:
         """Cut the crop (size, size, 3) out of ``image`` (H, W, 3); black outside it.
@@ -89,10 +90,11 @@ class CropTransform:
         ``reduced``: by how much the image was decoded smaller than the pixels that the map takes.
         A crop that shrinks the image by two or more is averaged down first, against aliasing.
         """
-        # Pixel x of the reduced image has its centre at r x + (r - 1) / 2.
-        pixels = self.size * self.matrix - [[0, 0, 0.5], [0, 0, 0.5]]
-        offset = pixels[:, :2].sum(1) * (reduced - 1) / 2
-        pixels = np.column_stack([reduced * pixels[:, :2], pixels[:, 2] + offset])
+        pixels = self.size * self.matrix
+        pixels[:, 2] -= 0.5
+        if reduced > 1:  # pixel x of the reduced image has its centre at r x + (r - 1) / 2
+            pixels[:, 2] += pixels[:, :2].sum(1) * (reduced - 1) / 2
+            pixels[:, :2] *= reduced
         while np.hypot(pixels[0, 0], pixels[1, 0]) <= 0.5 and min(image.shape[:2]) >= 2:
             # Halving maps pixel x to (x - 0.5) / 2, so the affine map takes 2 x + 0.5.
             image = _halved(image)
