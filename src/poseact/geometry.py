@@ -7,6 +7,7 @@ cell i of n has its centre at (i + 0.5) / n. These lines decide every half pixel
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import cv2
@@ -30,7 +31,7 @@ class Box:
     side: float
 
     def __post_init__(self) -> None:
-        if not (np.isfinite([*self.centre, self.side]).all() and self.side > 0):
+        if not (all(map(math.isfinite, (*self.centre, self.side))) and self.side > 0):
             raise ValueError(f"expected a finite centre and a side > 0, got {self.centre}, {self.side}")
 
 
@@ -77,7 +78,7 @@ class CropTransform:
     @property
     def window(self) -> float:
         """Side of the crop in pixels of the image."""
-        return float(1 / np.hypot(*self.matrix[:, 0]))
+        return 1 / math.hypot(*self.matrix[:, 0].tolist())
 
     def reduction(self) -> int:
         """By how much the image may be decoded smaller (1, 2, 4 or 8) without the crop showing it."""
@@ -127,14 +128,12 @@ def crop_transform(
     """
     if scale <= 0 or size <= 0:
         raise ValueError(f"expected scale > 0 and size > 0, got {scale} and {size}")
-    side = box.side * scale
-    centre = np.array(box.centre) + np.array(shift) * box.side / size
-    angle = np.deg2rad(rotation)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    if flip:
-        turn = np.array([[-1.0, 0.0], [0.0, 1.0]]) @ turn
-    linear = turn / side
-    return CropTransform(np.column_stack([linear, 0.5 - linear @ centre]), size, flip)
+    side, pixel = box.side * scale, box.side / size
+    x, y = box.centre[0] + shift[0] * pixel, box.centre[1] + shift[1] * pixel
+    cosine, sine = math.cos(math.radians(rotation)) / side, math.sin(math.radians(rotation)) / side
+    across, down = (-cosine, sine) if flip else (cosine, -sine), (sine, cosine)
+    rows = [[*row, 0.5 - row[0] * x - row[1] * y] for row in (across, down)]
+    return CropTransform(np.array(rows), size, flip)
 
 
 def crop_scale(side_m: FloatArray) -> FloatArray:

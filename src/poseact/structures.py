@@ -25,12 +25,11 @@ def _check(condition: bool, what: str, expected: str, got: object) -> None:
 def _check_joints(
     name: str, joints: FloatArray, valid: BoolArray, depth_valid: BoolArray, shape: tuple[int, ...]
 ) -> None:
-    _check(joints.shape == (*shape, 3), f"{name}: joints", str((*shape, 3)), joints.shape)
+    if joints.shape != (*shape, 3):
+        raise ValueError(f"{name}: joints: expected {(*shape, 3)}, got {joints.shape}")
     for mask in (valid, depth_valid):
-        _check(
-            mask.shape == shape and mask.dtype == np.bool_,
-            f"{name}: mask", f"{shape} bool", (mask.shape, mask.dtype),
-        )  # fmt: skip
+        if mask.shape != shape or mask.dtype != np.bool_:
+            raise ValueError(f"{name}: mask: expected {shape} bool, got {mask.shape} {mask.dtype}")
 
 
 class Frames(Protocol):
