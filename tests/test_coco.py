@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from fakes import coco as fake
-from fakes.mpii import mutated
+from fakes.damage import mutate
 
 from poseact.data.coco import Coco
 from poseact.errors import UserError
@@ -246,7 +246,7 @@ def survive_mutations(tmp_path, annotations, count, seed):
     outcomes = {"error": 0, "samples": 0}
     times = [time.perf_counter()]
     for _ in range(count):
-        path.write_bytes(mutated(data, rng))
+        path.write_bytes(mutate(data, rng))
         try:
             found = Coco(tmp_path)
             assert not any("\n" in message for message in found.damaged)

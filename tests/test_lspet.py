@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import scipy.io
 from fakes import lspet as fake
+from fakes.damage import mutate
 
 from poseact.data import lspet
 from poseact.data.lspet import LspExtended
@@ -97,10 +98,7 @@ def test_mutated_annotations(tmp_path, count):
     path = tmp_path / "lspet" / "joints.mat"
     whole, rng, read = path.read_bytes(), np.random.default_rng(0), 0
     for _ in range(count):
-        data = bytearray(whole)
-        for at in rng.integers(0, len(data), int(rng.integers(1, 6))):
-            data[at] = int(rng.integers(256))
-        path.write_bytes(data[: int(rng.integers(len(data)))] if rng.random() < 0.2 else data)
+        path.write_bytes(mutate(whole, rng))
         try:
             for s in LspExtended(tmp_path / "lspet"):
                 assert np.isfinite(s.joints).all()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.io
 from fakes import mpii as fake
+from fakes.damage import mutate
 
 from poseact.data import matlab, mpii
 from poseact.data.mpii import Mpii
@@ -419,7 +420,7 @@ def survive_mutations(tmp_path, form, count, seed):
     outcomes = {"error": 0, "samples": 0}
     times = [time.perf_counter()]
     for i in range(count):
-        path.write_bytes(fake.mutated(data, rng))
+        path.write_bytes(mutate(data, rng))
         try:
             found = Mpii(tmp_path, splits[i % len(splits)])
             for k in range(len(found)):

@@ -4,6 +4,7 @@ import time
 import numpy as np
 import pytest
 from fakes import ntu as fake
+from fakes.damage import mutate
 
 from poseact.data import ntu
 from poseact.data.clips import Clips, Stills, released_slots
@@ -562,23 +563,6 @@ def test_a_pickle_of_something_else(tmp_path, content):
         Ntu(tmp_path)
 
 
-def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """One to four bytes flipped, deleted or inserted, or the end cut off."""
-    found = bytearray(data)
-    for _ in range(int(rng.integers(1, 5))):
-        at = int(rng.integers(len(found) + 1))
-        kind = rng.integers(4) if rng.random() < 0.9 else 4
-        if kind == 4:
-            del found[at:]
-        elif kind == 3:
-            found[at:at] = rng.bytes(int(rng.integers(1, 9)))
-        elif kind == 2:
-            del found[at : at + int(rng.integers(1, 9))]
-        elif at < len(found):
-            found[at] = found[at] ^ (1 << int(rng.integers(8))) if kind else int(rng.integers(256))
-    return bytes(found)
-
-
 def read_all(root):
     data = Ntu(root)
     for i, length in enumerate(data.lengths):
@@ -605,7 +589,7 @@ def fuzz(root, form, count):
     for number in range(count):
         # Heads are short beside the numbers, so every second mutation is near the beginning.
         cut = 200 if number % 2 else len(original)
-        path.write_bytes(mutated(original[:cut], rng) + original[cut:])
+        path.write_bytes(mutate(original[:cut], rng) + original[cut:])
         start = time.perf_counter()
         try:
             read_all(root)

@@ -3,6 +3,7 @@ import shutil
 import numpy as np
 import pytest
 from fakes import lspet as fake
+from fakes.damage import mutate
 from fakes.tracks import Tracks
 from rich.console import Console
 
@@ -143,10 +144,7 @@ def test_damaged_packs_end_in_one_line(photographs, tmp_path, count):
     for file in ("pack.json", "crops-00000.npz", "crops-00000.bin"):
         whole = (folder / file).read_bytes()
         for _ in range(count // 3):
-            data = bytearray(whole)
-            for at in rng.integers(0, len(data), int(rng.integers(1, 9))):
-                data[at] = int(rng.integers(256))
-            (folder / file).write_bytes(data[: int(rng.integers(len(data)))] if rng.random() < 0.3 else data)
+            (folder / file).write_bytes(mutate(whole, rng))
             try:
                 for i, person in enumerate(open_pack(tmp_path / "pack", "lspet", "all")):
                     crop(person)

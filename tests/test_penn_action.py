@@ -5,6 +5,7 @@ import pytest
 import scipy.io
 import scipy.sparse
 from fakes import penn_action as fake
+from fakes.damage import mutate
 
 from poseact.data.clips import Clips, Stills, joint_boxes, released_slots
 from poseact.data.penn_action import PUBLISHED, ClipKey, PennAction, read_predicted_boxes
@@ -333,26 +334,9 @@ def test_predicted_boxes_that_are_no_json_object(tmp_path, text):
         read_predicted_boxes(path)
 
 
-def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """One to four bytes flipped, deleted or inserted, or the end cut off."""
-    found = bytearray(data)
-    for _ in range(int(rng.integers(1, 5))):
-        at = int(rng.integers(len(found) + 1))
-        kind = rng.integers(4) if rng.random() < 0.9 else 4
-        if kind == 4:
-            del found[at:]
-        elif kind == 3:
-            found[at:at] = rng.bytes(int(rng.integers(1, 9)))
-        elif kind == 2:
-            del found[at : at + int(rng.integers(1, 9))]
-        elif at < len(found):
-            found[at] = found[at] ^ (1 << int(rng.integers(8))) if kind else int(rng.integers(256))
-    return bytes(found)
-
-
 def survive(read, path, original, rng):
     """Only `UserError` or a normal answer, and soon."""
-    path.write_bytes(mutated(original, rng))
+    path.write_bytes(mutate(original, rng))
     start = time.perf_counter()
     try:
         read()

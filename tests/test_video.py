@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from fakes import video as fake
-from fakes.mpii import mutated
+from fakes.damage import mutate
 
 from poseact import video
 from poseact.errors import UserError
@@ -460,7 +460,7 @@ def survive_mutations(path, count, seed):
     rng = np.random.default_rng(seed)
     opened = 0
     for _ in range(count):
-        path.write_bytes(mutated(original, rng))
+        path.write_bytes(mutate(original, rng))
         began = time.monotonic()
         try:
             file = VideoFile(path)

@@ -141,13 +141,14 @@ def _train(args: argparse.Namespace, console: Console) -> None:
 
 def _evaluate(args: argparse.Namespace, console: Console) -> None:
     from poseact.data import as_stills, open_data
+    from poseact.data.human36m import TEST_STEP
     from poseact.data.images import write_whole
-    from poseact.evaluation.protocols import SCORED_EVERY, evaluate_pose, score_object
+    from poseact.evaluation.protocols import evaluate_pose, score_object
     from poseact.inference.device import pick_device
     from poseact.inference.writers import json_bytes
     from poseact.weights import load_model
 
-    source = as_stills(open_data(args.data, args.root, args.split), SCORED_EVERY)
+    source = as_stills(open_data(args.data, args.root, args.split), TEST_STEP)
     model = load_model(args.weights)
     device = pick_device()
     console.print(f"device: {device}")

@@ -1,8 +1,8 @@
 """CDF files (NASA's Common Data Format, versions 2.6 and 3), as Human3.6M's poses come in.
 
 Such a file is a web of records that point at each other. cdflib believes the counts in them, and one
-damaged byte keeps it busy for hours; so the wanted variable is followed here, and every count is
-held against the bytes of the file.
+damaged byte can make it loop two thousand million times; so the wanted variable is followed here, and
+every count is held against the bytes of the file.
 """
 
 from __future__ import annotations

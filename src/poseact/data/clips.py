@@ -16,8 +16,6 @@ from poseact.skeleton import Layout
 from poseact.structures import Clip, Sample, Track
 from poseact.video import clip_indices, clip_starts
 
-SCORED_STRIDE = 1
-
 
 class TrackSource(Protocol):
     """What every data set of videos is: tracks, the layout of their joints, and the action labels.
@@ -120,9 +118,7 @@ class Clips:
     ``places``: for each clip its track, and its first frame where ``every`` is given.
     """
 
-    def __init__(
-        self, tracks: TrackSource, count: int, stride: int = SCORED_STRIDE, every: int | None = None
-    ) -> None:
+    def __init__(self, tracks: TrackSource, count: int, stride: int = 1, every: int | None = None) -> None:
         self.tracks, self.layout, self.count, self.stride = tracks, tracks.layout, count, stride
         self.places: list[tuple[int, int | None]] = [
             (i, start)

@@ -65,7 +65,7 @@ SCORED_JOINTS = {
 }
 """Joints of the 32 that MPJPE is the mean of; in ``released``, PA17's order, 11 lies at the root."""
 TEST_STEP = 64
-"""One test frame in as many is scored, the first included."""
+"""One test frame in as many is scored, the first included; other sets of videos are scored alike."""
 
 # The trials 1 and 2 of the authors' names: mostly "Walking 1" and "Walking", else as listed here.
 # From the authors' list of videos (dluvizon/deephar, datasets/Human3.6M/vid2jpeg.txt).

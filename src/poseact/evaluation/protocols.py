@@ -19,8 +19,6 @@ from poseact.network import MultitaskNetwork
 from poseact.skeleton import Layout, convert
 
 THRESHOLD = 0.2
-SCORED_EVERY = 64
-"""Of videos, one frame in so many is scored (Human3.6M's rule)."""
 Truth = tuple[FloatArray, BoolArray]
 """Joints (J, 3) and which are annotated (J,), in the layout of the data set."""
 

@@ -25,10 +25,11 @@ from torch import Tensor, nn
 
 from poseact.data import as_stills, open_data
 from poseact.data.clips import TrackSource
+from poseact.data.human36m import TEST_STEP
 from poseact.data.images import write_whole
 from poseact.data.loading import DAMAGED_SHARE, Examples, SampleSource, training_loader
 from poseact.errors import UserError
-from poseact.evaluation.protocols import SCORED_EVERY, evaluate_pose
+from poseact.evaluation.protocols import evaluate_pose
 from poseact.inference.device import cpu_has_bf16
 from poseact.network import MultitaskNetwork, arguments, build, to_input
 from poseact.training import checkpoint
@@ -325,7 +326,7 @@ def _open(recipe: Recipe) -> tuple[SampleSource | TrackSource, SampleSource]:
     root = Path(data.root) if data.root else None
     return (
         open_data(data.name, root, data.split, data.count),
-        as_stills(open_data(data.name, root, data.validation, data.validation_count), SCORED_EVERY),
+        as_stills(open_data(data.name, root, data.validation, data.validation_count), TEST_STEP),
     )
 
 

@@ -19,8 +19,9 @@ import numpy.typing as npt
 from poseact.data.images import InMemory
 from poseact.data.synthetic.background import photographed, random_background
 from poseact.data.synthetic.body import Primitives, posed, random_body, thickness
-from poseact.data.synthetic.motion import FIGURE, random_pose
+from poseact.data.synthetic.motion import random_pose
 from poseact.data.synthetic.renderer import Light, render
+from poseact.data.synthetic.rig import FIGURE
 from poseact.geometry import Box, Camera
 from poseact.skeleton import PA16, mapping
 from poseact.structures import Sample
@@ -37,7 +38,7 @@ class Labelled:
     """A sample and all that the renderer knows about it.
 
     - ``sample``: what a training sees.
-    - ``camera``; ``world`` (22, 3): joints of `motion.FIGURE` in metres.
+    - ``camera``; ``world`` (22, 3): joints of `rig.FIGURE` in metres.
     - ``depth`` (S, S) float32: metres along the camera's axis, inf on the background.
     - ``mask`` (S, S) bool: the person's pixels.
     - ``radius`` (16,): that of the limb or trunk at each joint of the sample, metres.

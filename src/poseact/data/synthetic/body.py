@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from poseact.data.synthetic.motion import FIGURE
+from poseact.data.synthetic.rig import FIGURE
 
 FloatArray = npt.NDArray[np.float64]
 Anchor = dict[str, float]

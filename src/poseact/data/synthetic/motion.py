@@ -9,18 +9,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from poseact.skeleton import PA17, PA20, Layout
+from poseact.data.synthetic.rig import FIGURE
 
 FloatArray = npt.NDArray[np.float64]
 Ranges = dict[str, tuple[float, float]]
-
-_EXTREMITIES = tuple(f"{side}_{part}" for side in ("left", "right") for part in ("hand", "foot"))
-FIGURE = Layout(
-    "figure22",
-    (*PA20.joints, "spine", "nose"),
-    (*PA17.edges, *(edge for edge in PA20.edges if edge[1] in _EXTREMITIES), ("neck", "nose")),
-)
-"""PA17 and PA20 together, and the nose, which tells where the face looks."""
 
 LIMITS: Ranges = {
     "bend": (-30, 80), "side": (-35, 35), "twist": (-45, 45),
