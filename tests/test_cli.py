@@ -48,7 +48,7 @@ def test_evaluate_writes_one_object(weight_file, tmp_path, capsys):
     (["evaluate", "--weights", "W", "--data", "lspet", "--root", "nowhere"], "joints.mat"),
     (["evaluate", "--weights", "nothing", "--data", "synthetic"], "nothing"),
     (["train", "nothing.yaml"], "no such recipe"),
-    (["train", "lspet.yaml"], "data.root"),
+    (["train", "lspet.yaml"], "roots.lspet=DIR"),
     (["predict", "nowhere", "--weights", "tiny", "--out", "o"], "nowhere"),
     (["predict", ".", "--weights", "nothing.safetensors", "--out", "o"], "nothing.safetensors"),
     (["weights", "convert", "nothing.h5", "o.safetensors"], "nothing.h5"),
@@ -79,7 +79,7 @@ def test_info(weight_file, capsys):
 
 def test_overrides_on_both_sides_of_an_option(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "lspet.yaml", "training.batch=3", "--out", "run", "data.root=nowhere"]) == 2
+    assert main(["train", "lspet.yaml", "training.batch=3", "--out", "run", "roots.lspet=nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err
 
 

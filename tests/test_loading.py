@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 from fakes import lspet as fake
+from fakes.tracks import Tracks
 
 from poseact.data.augment import Augmentation
-from poseact.data.loading import Examples, training_loader
+from poseact.data.loading import Examples, chosen, training_loader
 from poseact.data.lspet import LspExtended
+from poseact.skeleton import PA16
 
 
 @pytest.fixture
@@ -16,7 +18,7 @@ def data(tmp_path):
 
 def batches(data, epoch=0, workers=0, start=0):
     examples = Examples([data], data.layout, 64, Augmentation(), seed=3, epoch=epoch)
-    return list(training_loader(examples, [1], 2, workers, start))
+    return [batch["stills"] for batch in training_loader(examples, [1], 2, workers, start)]
 
 
 def same(a, b):
@@ -44,3 +46,45 @@ def test_a_damaged_image_is_masked_not_fatal(data):
     examples = Examples([data], data.layout, 64, None, 0, 0)
     assert not examples[0, 0]["readable"] and examples[0, 1]["readable"]
     assert not np.any(examples[0, 0]["valid"])
+
+
+def test_stills_and_clips_of_one_batch_are_stacked_apart(data):
+    (data.root / "images" / "im00001.jpg").write_bytes(b"")
+    examples = Examples([data, Tracks(3)], PA16, 64, Augmentation(), 0, 0, frames=4)
+    for batch in training_loader(examples, [3, 1], 4, workers=0):
+        assert batch["stills"]["frames"].shape == (3, 64, 64, 3)
+        assert batch["clips"]["frames"].shape == (1, 4, 64, 64, 3)
+        assert not batch["stills"]["action_known"].any() and batch["clips"]["action_known"].all()
+
+
+def test_the_processes_shares_are_the_batch(data):
+    examples = Examples([data], data.layout, 64, Augmentation(), 0, 0)
+    whole = next(iter(training_loader(examples, [1], 4, 0)))["stills"]["pose"]
+    parts = [next(iter(training_loader(examples, [1], 4, 0, part=(i, 2))))["stills"]["pose"] for i in (0, 1)]
+    assert torch.equal(whole[0::2], parts[0]) and torch.equal(whole[1::2], parts[1])
+
+
+def test_a_video_that_an_epoch_sees_again_gives_another_still():
+    """The second set is gone through several times: each time with another frame and augmentation."""
+    examples = Examples([Tracks(8), Tracks(2)], PA16, 32, Augmentation(), 0, 0)
+    stills = [b["stills"] for b in training_loader(examples, [1, 1], 4, workers=0)]
+    poses = torch.cat([still["pose"][2:] for still in stills])
+    assert len(poses) == 8 and len(torch.unique(poses.flatten(1), dim=0)) == 8
+
+
+def test_chosen_items_are_evenly_spaced_and_repeated(data):
+    assert [sample.name for sample in (chosen(data, 3)[i] for i in range(3))] == [
+        data[i].name for i in (0, 3, 6)
+    ]
+    assert len(chosen(data, 20)) == 9 and chosen(data) is data
+    twice = chosen(Tracks(4), 2, draws=2)
+    assert [twice[i].name for i in range(len(twice))] == ["track 0", "track 2"] * 2
+    assert list(twice.lengths) == [20] * 4 and twice.actions == Tracks.actions
+
+
+def test_sides_are_changed_over_where_asked_for(data):
+    plain, swapped = Tracks(1)[0], chosen(Tracks(1), swap_sides=True)[0]
+    wrist = [plain.layout.index(f"{side}_wrist") for side in ("left", "right")]
+    assert np.array_equal(plain.joints[:, wrist], swapped.joints[:, wrist[::-1]])
+    with pytest.raises(ValueError, match="stills"):
+        chosen(data, swap_sides=True)

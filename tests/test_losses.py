@@ -1,15 +1,22 @@
 import pytest
 import torch
 
-from poseact.structures import NetworkOutput, PoseOutput
-from poseact.training.losses import heat_map_loss, pose_loss, total_loss, visibility_loss
+from poseact.structures import ActionOutput, PoseOutput
+from poseact.training.losses import (
+    actions_loss,
+    counts,
+    heat_map_loss,
+    pose_loss,
+    poses_loss,
+    visibility_loss,
+)
 
 
-def output(dim=3, requires_grad=True):
+def output(dim=3, requires_grad=True, lead=(2,)):
     torch.manual_seed(0)
-    pose = torch.rand(2, 5, dim, requires_grad=requires_grad)
-    seen = torch.rand(2, 5).clamp(0.1, 0.9).requires_grad_(requires_grad)
-    maps = torch.randn(2, 5, 8, 8, requires_grad=requires_grad)
+    pose = torch.rand(*lead, 5, dim, requires_grad=requires_grad)
+    seen = torch.rand(*lead, 5).clamp(0.1, 0.9).requires_grad_(requires_grad)
+    maps = torch.randn(*lead, 5, 8, 8, requires_grad=requires_grad)
     return PoseOutput(pose, seen, maps)
 
 
@@ -23,12 +30,18 @@ def batch():
         "depth_valid": depth,
         "visible": valid.float(),
         "visible_known": torch.tensor([[1, 1, 1, 1, 0], [0, 1, 1, 1, 1]]).bool(),
+        "action": torch.tensor([2, 0]),
+        "action_known": torch.tensor([True, False]),
     }
+
+
+def total_loss(blocks, labels, weight):
+    return poses_loss(blocks, labels, counts([labels]), weight)
 
 
 def test_masked_coordinates_get_exactly_zero_gradient():
     out, b = output(), batch()
-    total_loss(NetworkOutput((out,)), b, 0.05).backward()
+    total_loss((out,), b, 0.05).backward()
     grad = out.pose.grad
     assert (grad[~b["valid"]] == 0).all()
     assert (grad[..., 2][~b["depth_valid"]] == 0).all()
@@ -42,7 +55,7 @@ def test_masked_coordinates_get_exactly_zero_gradient():
 def test_masked_nan_does_not_leak():
     out, b = output(), batch()
     b["pose"][~b["valid"]] = float("nan")
-    loss = total_loss(NetworkOutput((out,)), b, 0.05)
+    loss = total_loss((out,), b, 0.05)
     loss.backward()
     assert loss.isfinite() and out.pose.grad.isfinite().all() and out.heat_maps.grad.isfinite().all()
 
@@ -50,7 +63,7 @@ def test_masked_nan_does_not_leak():
 def test_no_valid_joint_at_all():
     out, b = output(), batch()
     b = {k: torch.zeros_like(v) for k, v in b.items()}
-    loss = total_loss(NetworkOutput((out,)), b, 0.05)
+    loss = total_loss((out,), b, 0.05)
     loss.backward()
     assert loss == 0 and (out.pose.grad == 0).all()
 
@@ -66,14 +79,22 @@ def test_pose_loss_is_equation_3(dim):
                 if dim == 3 and not b["depth_valid"][n, j]:
                     d[2] = 0
                 expected.append(d.abs().sum() + (d**2).sum())
-    assert torch.allclose(pose_loss(out, b), torch.stack(expected).mean())
+    assert pose_loss(out, b, b["valid"].sum()).item() == pytest.approx(torch.stack(expected).mean().item())
 
 
 def test_visibility_loss_counts_annotated_joints():
     out, b = output(requires_grad=False), batch()
     p, known = out.visibility, b["visible_known"]
     expected = -torch.where(b["visible"] > 0, p.log(), (1 - p).log())[known].mean()
-    assert torch.allclose(visibility_loss(out, b), expected)
+    assert visibility_loss(out, b, known.sum()).item() == pytest.approx(expected.item())
+
+
+def test_visibility_of_exactly_0_and_1_keeps_the_gradient_finite():
+    out, b = output(), batch()
+    raw = torch.tensor([[200.0, -200, 0, 200, 0]] * 2, requires_grad=True)
+    certain = PoseOutput(out.pose, raw.sigmoid(), out.heat_maps)
+    visibility_loss(certain, b, b["visible_known"].sum()).backward()
+    assert raw.grad.isfinite().all()
 
 
 def test_heat_map_loss_is_least_at_the_joint():
@@ -84,7 +105,8 @@ def test_heat_map_loss_is_least_at_the_joint():
     def loss(row, column):
         shifted = maps.clone()
         shifted[..., row, column] = 3
-        return heat_map_loss(PoseOutput(torch.zeros(2, 5, 2), torch.ones(2, 5), shifted), b)
+        answer = PoseOutput(torch.zeros(2, 5, 2), torch.ones(2, 5), shifted)
+        return heat_map_loss(answer, b, b["valid"].sum())
 
     losses = {(r, c): loss(r, c).item() for r in range(8) for c in range(8)}
     assert min(losses, key=losses.get) == (4, 4)
@@ -92,5 +114,52 @@ def test_heat_map_loss_is_least_at_the_joint():
 
 def test_every_block_is_supervised():
     first, second = output(), output()
-    total_loss(NetworkOutput((first, second)), batch(), 0.0).backward()
+    total_loss((first, second), batch(), 0.0).backward()
     assert first.pose.grad.abs().sum() > 0 and torch.equal(first.pose.grad, second.pose.grad)
+
+
+def test_clips_are_their_frames():
+    """A clip (1, T, ...) gives the losses of its frames as stills (T, ...)."""
+    stills, b = output(requires_grad=False), batch()
+    clip = PoseOutput(*(x[None] for x in (stills.pose, stills.visibility, stills.heat_maps)))
+    labels = {name: x[None] for name, x in b.items()}
+    assert total_loss((clip,), labels, 0.1).item() == pytest.approx(total_loss((stills,), b, 0.1).item())
+
+
+def test_parts_of_a_batch_add_up_to_its_loss():
+    out, b = output(requires_grad=False), batch()
+    count = counts([b])
+    parts = [{name: x[i : i + 1] for name, x in b.items()} for i in (0, 1)]
+    assert torch.equal(counts(parts), count) and count.tolist() == [7, 8, 1]
+    answers = [PoseOutput(*(x[i : i + 1] for x in (out.pose, out.visibility, out.heat_maps))) for i in (0, 1)]
+    added = sum(poses_loss((answer,), part, count, 0.1) for answer, part in zip(answers, parts, strict=True))
+    assert added.item() == pytest.approx(poses_loss((out,), b, count, 0.1).item())
+
+
+def test_actions_loss_is_the_cross_entropy_of_every_block_and_the_aggregation():
+    """Of the two clips only the first has a label: class 2."""
+    logits = [
+        torch.randn(2, 3, generator=torch.Generator().manual_seed(i), requires_grad=True) for i in range(5)
+    ]
+    soft = [x.softmax(-1) for x in logits]
+    loss = actions_loss(ActionOutput(tuple(soft[:2]), tuple(soft[2:4]), soft[4]), batch(), counts([batch()]))
+    expected = sum(torch.nn.functional.cross_entropy(x[:1], torch.tensor([2])) for x in logits)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    loss.backward()
+    for x in logits:
+        assert (x.grad[0] != 0).all() and (x.grad[1] == 0).all()
+
+
+def test_a_class_that_seems_impossible_still_learns():
+    logits = torch.tensor([[60.0, 0, 0], [0, 0, 0]], requires_grad=True)
+    soft = logits.softmax(-1)
+    actions_loss(ActionOutput((), (), soft), batch(), counts([batch()])).backward()
+    assert logits.grad[0].tolist() == pytest.approx([1, 0, -1], abs=1e-5)
+
+
+def test_no_action_known_at_all():
+    labels = batch() | {"action_known": torch.zeros(2, dtype=torch.bool)}
+    soft = torch.randn(2, 3, requires_grad=True)
+    loss = actions_loss(ActionOutput((), (), soft.softmax(-1)), labels, counts([labels]))
+    loss.backward()
+    assert loss == 0 and (soft.grad == 0).all()

@@ -36,9 +36,18 @@ def test_every_set_is_seen_whole_before_it_starts_again():
     for which, count in enumerate((40, 9)):
         seen = [i for b in batches for k, i in b if k == which]
         for start in range(0, len(seen) - count + 1, count):
-            assert sorted(seen[start : start + count]) == list(range(count))
-    order = [i for b in batches for k, i in b if k == 1]
+            again = start // count * count  # the draws go on counting, so that no two are the same
+            assert sorted(seen[start : start + count]) == list(range(again, again + count))
+    order = [i % 9 for b in batches for k, i in b if k == 1]
     assert order[:9] != order[9:18]
+
+
+def test_processes_share_a_batch_with_its_mix():
+    whole = list(MixedBatches([40, 20], [3, 1], 8, seed=0, epoch=1))
+    parts = [list(MixedBatches([40, 20], [3, 1], 8, seed=0, epoch=1, part=(i, 2))) for i in (0, 1)]
+    for batch, *shared in zip(whole, *parts, strict=True):
+        assert sorted(batch) == sorted(shared[0] + shared[1])
+        assert [shares(part, 2).tolist() for part in shared] == [[3, 1], [3, 1]]
 
 
 def test_an_epoch_is_one_pass_over_the_first_set():

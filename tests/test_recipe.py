@@ -1,50 +1,155 @@
 import pytest
+import torch
 import yaml
 
+from poseact.data.augment import AUGMENTATIONS
 from poseact.errors import UserError
-from poseact.training.recipe import packaged, read_recipe
+from poseact.network import arguments, build
+from poseact.skeleton import LAYOUTS
+from poseact.training.recipe import packaged, read_chain, read_recipe
 
 GOOD = {
     "source": "a test",
     "expected": "nothing",
+    "hours": "none",
     "network": {"preset": "tiny"},
-    "data": {"name": "synthetic", "split": "train", "validation": "val"},
+    "data": {
+        "train": {"mpii": {"split": "train", "share": 75}, "penn-action": {"split": "train", "share": 25}},
+        "validation": {"set": "penn-action", "split": "test"},
+    },
     "training": {"epochs": 2, "batch": 4, "learning_rate": 1e-3},
 }
+AFTER = GOOD | {"network": {"actions": "auto", "frames": 8}, "after": "recipe"}
 
 
-def write(tmp_path, content):
-    path = tmp_path / "recipe.yaml"
+def write(tmp_path, content, name="recipe.yaml"):
+    path = tmp_path / name
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
     return str(path)
 
 
 @pytest.mark.parametrize("name", packaged())
-def test_packaged_recipes_read(name):
-    assert read_recipe(name, []).training.epochs > 0
+def test_packaged_recipes_are_consistent(name):
+    """From the network that the first stage builds, with the labels of a set of 15 actions."""
+    chain = read_chain(name, [])
+    assert chain[-1].name == name.removesuffix(".yaml")
+    first = chain[0].network
+    args = arguments(first.preset or "penn-action", first.variant, **first.overrides())
+    for recipe in chain:
+        args = args | recipe.network.overrides() | {"actions": 15 if recipe.recognises else 0}
+        with torch.device("meta"):
+            network, layout = build(args)
+        assert layout == LAYOUTS[args["layout"]] and network.joints == len(layout)
+        assert recipe.hours and recipe.expected and recipe.source
+        if recipe.training.trains == "action":
+            assert recipe.recognises and len(recipe.data.train) == 1
+        if recipe.after:
+            assert recipe.network.preset is None and recipe.recognises
+            previous = chain[chain.index(recipe) - 1]
+            assert previous.name == recipe.after
+            if previous.recognises:  # the heads are taken over
+                assert recipe.data.train.keys() == previous.data.train.keys()
+                assert recipe.data.validation == previous.data.validation
+
+
+def test_published_recipes_train_as_the_paper_says():
+    pose, action, finetune = read_chain("penn-finetune.yaml", [])
+    assert {name: part.share for name, part in pose.data.train.items()} == {"mpii": 75, "penn-action": 25}
+    for spec in (read_recipe("mpii.yaml", []).training, pose.training):
+        assert (spec.optimizer, spec.learning_rate, spec.batch) == ("rmsprop", 1e-3, 24)
+        assert (spec.schedule, spec.factor) == ("plateau", 0.2)
+    assert (action.training.optimizer, action.training.momentum, action.training.batch) == ("sgd", 0.98, 2)
+    assert action.training.trains == "action" and action.network.frames == 16
+    assert finetune.training.learning_rate == pytest.approx(action.training.learning_rate / 10)
+    assert finetune.training.trains == "all" and finetune.training.epochs == 5
+    assert read_recipe("ntu-action.yaml", []).network.frames == 20
+    assert all(recipe.augmentation == AUGMENTATIONS["paper"] for recipe in (pose, action, finetune))
 
 
 def test_overrides(tmp_path):
     recipe = read_recipe(
         write(tmp_path, GOOD),
-        ["training.epochs=7", "data.root=/some/where", "augmentation.scale=[0.9, 1.1]", "network.width=64"],
-    )
-    assert recipe.training.epochs == 7 and recipe.data.root == "/some/where"
+        [
+            "training.epochs=7", "roots.mpii=/some/where", "augmentation.scale=[0.9, 1.1]",
+            "network.width=64", "data.train.mpii.share=50", "training.learning_rate=1e-4",
+        ],
+    )  # fmt: skip
+    assert recipe.training.epochs == 7 and recipe.roots == {"mpii": "/some/where"}
     assert recipe.augmentation.scale == (0.9, 1.1) and recipe.augmentation.rotation == 45
-    assert recipe.network.overrides() == {"width": 64}
+    assert recipe.network.overrides() == {"width": 64} and recipe.training.learning_rate == 1e-4
+    assert recipe.data.train["mpii"].share == 50 and recipe.data.train["penn-action"].share == 25
+
+
+def test_an_augmentation_by_name_with_a_change(tmp_path):
+    recipe = read_recipe(
+        write(tmp_path, GOOD | {"augmentation": "released-ntu-pose"}), ["augmentation.flip=false"]
+    )
+    assert recipe.augmentation.scales == (0.8, 1.0, 1.2, 2.0) and not recipe.augmentation.flip
+
+
+def test_overrides_of_a_chain(tmp_path):
+    """Those without a stage's name go to every stage that has the key."""
+    write(tmp_path, GOOD)
+    data = {"train": {"penn-action": {"split": "train"}}, "validation": GOOD["data"]["validation"]}
+    second = write(tmp_path, AFTER | {"data": data}, "second.yaml")
+    chain = read_chain(
+        second, ["training.seed=5", "recipe:training.epochs=9", "data.train.mpii.split=hrnet-train"]
+    )
+    assert [recipe.name for recipe in chain] == ["recipe", "second"]
+    assert [recipe.training.seed for recipe in chain] == [5, 5]
+    assert [recipe.training.epochs for recipe in chain] == [9, 2]
+    assert chain[0].data.train["mpii"].split == "hrnet-train" and "mpii" not in chain[1].data.train
+
+
+def test_weights_of_ones_own_begin_a_chain(tmp_path):
+    write(tmp_path, GOOD)
+    second = write(tmp_path, AFTER, "second.yaml")
+    assert len(read_chain(second, [])) == 2
+    assert [recipe.name for recipe in read_chain(second, ["network.weights=w.safetensors"])] == ["second"]
+
+
+def test_a_circle_of_recipes(tmp_path):
+    path = write(tmp_path, AFTER)
+    with pytest.raises(UserError, match="comes after itself"):
+        read_chain(path, [])
+
+
+def changed(section, **values):
+    return GOOD | {section: GOOD[section] | values}
 
 
 @pytest.mark.parametrize(("content", "overrides", "message"), [
     (GOOD | {"speed": 3}, [], "speed"),
-    (GOOD | {"training": GOOD["training"] | {"epoch": 3}}, [], "epoch"),
-    (GOOD | {"training": GOOD["training"] | {"epochs": "many"}}, [], "many"),
-    (GOOD | {"training": {"epochs": 2}}, [], "batch"),
-    (GOOD | {"augmentation": {"scale": [1]}}, [], "scale"),
+    (GOOD | {"name": "other"}, [], "name"),
+    (changed("training", epoch=3), [], "training.epoch"),
+    (changed("training", epochs="many"), [], "many"),
+    (changed("training", optimizer="adam"), [], "adamw, rmsprop, sgd"),
+    (changed("training", seed=True), [], "training.seed"),
+    (changed("training", checkpoint_minutes=6), [], "0 to 5"),
+    (changed("training", average=1.0), [], "below 1"),
+    (changed("training", sizes=[40]), [], "multiples of 32"),
+    (changed("training", poses="noisy"), [], "network.actions"),
+    (changed("training", trains="action"), [], "network.actions"),
+    (changed("training", pose_weight=0), [], "all weights are 0"),
+    (changed("network", weights="w.safetensors"), [], "either a preset"),
+    (changed("network", preset=None), [], "either a preset"),
+    (changed("data", train={}), [], "at least one"),
+    (changed("data", train={"mpii": {"split": "train", "share": 0}}), [], "above zero"),
+    (changed("data", train={"mpii": {"share": 1}}), [], "data.train.mpii.split: is missing"),
+    (GOOD | {"training": {"epochs": 2}}, [], "training.batch: is missing"),
+    (GOOD | {"augmentation": {"scale": [1]}}, [], "scale: expected a list of 2"),
+    (GOOD | {"augmentation": "strong"}, [], "released-mpii"),
+    (GOOD | {"after": "nothing"}, ["network.preset=null"], "no such recipe"),
     (GOOD, ["training.epoch=3"], "epoch"),
     (GOOD, ["training.epochs=x"], "epochs"),
     (GOOD, ["training.epochs"], "key.sub=value"),
+    (GOOD, ["training..epochs=3"], "key.sub=value"),
     (GOOD, ["--training.epochs=3"], "key.sub=value"),
+    (GOOD, ["network.width=[1"], "network.width"),
+    (GOOD, ["roots.mpi=/d"], "no stage of recipe"),
+    (GOOD, ["first:training.epochs=3"], "no stage of recipe"),
     ("- a\n- b\n", [], "YAML mapping"),
+    ("1: 2", [], "YAML mapping"),
     ("a: [", [], "recipe.yaml"),
     ("", [], "YAML mapping"),
 ])  # fmt: skip

@@ -188,7 +188,7 @@ def test_a_bvh_file_comes_back(
     assert (len(back), back.action) == (60, action) and back.fps == pytest.approx(30, abs=1e-3)
     true, found = figure_joints(moved, lengths), figure_joints(back, lengths)
     # Hands are not bent at the wrist.
-    kept = [i for i, joint in enumerate(FIGURE.joints) if not joint.endswith("hand")]
+    kept = [i for i, joint in enumerate(FIGURE.joints) if not ("hand" in joint or "thumb" in joint)]
     off = np.linalg.norm(true - found, axis=-1)[:, kept]
     assert off.mean() < 0.012 and off.max() < 0.045
     side = at(found, "left_shoulder") - at(found, "right_shoulder")
@@ -295,7 +295,7 @@ def test_clips_of_an_npz_file(npz: Path) -> None:
     kept = [
         i
         for i, joint in enumerate(FIGURE.joints)
-        if not joint.endswith("hand") and joint not in ("head", "nose")
+        if not ("hand" in joint or "thumb" in joint) and joint not in ("head", "nose")
     ]
     assert off[:, kept].mean() < 0.015 and off[:, kept].max() < 0.05
 
@@ -372,7 +372,8 @@ def test_captured_joints_are_where_they_were(real: MotionClips, some: list[int])
         poses = figure_joints(real[i], lengths)
         # Our ankle stands 3.4 cm lower over the sole than the capture's: the whole person does.
         poses[..., 1] += (points["pelvis"] - at(poses, "pelvis"))[:, 1].mean()
-        ours = {joint: joint for joint in points if joint in FIGURE.joints} | {"skull": "neck"}
+        ours = {j: j for j in points if j in FIGURE.joints and not j.endswith(("clavicle", "toe"))}
+        ours |= {"skull": "neck"}
         off = {joint: np.linalg.norm(at(poses, our) - points[joint], axis=1) for joint, our in ours.items()}
         assert len(ours) == 16
         assert np.mean(list(off.values())) < 0.02, real.names[i]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -44,19 +45,28 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("poseact", description=DESCRIPTION)
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
-    demo = _verb(verbs, "demo", _demo, "train the smallest network on made figures, about two minutes")
+    demo = _verb(verbs, "demo", _demo, "train the smallest network on synthetic people, a few minutes")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results (demo)")
 
-    train = _verb(verbs, "train", _train, "train a recipe, or go on with a run that was stopped")
-    train.add_argument("recipe", help="a YAML file, or the name of a recipe of the package")
-    train.add_argument("overrides", nargs="*", metavar="key.sub=value", help="such as data.root=DIR")
-    train.add_argument("--out", type=Path, help="folder of the run (runs/<recipe>)")
+    _train_options(_verb(verbs, "train", _train, "train a recipe, or go on with a run that was stopped"))
 
     evaluate = _verb(verbs, "evaluate", _evaluate, "score weights on a data set, every block")
+    evaluate.description = "Score weights on a data set. Processes that torchrun starts share the work."
     _weights_option(evaluate)
     evaluate.add_argument("--data", required=True, metavar="NAME", help=f"data set: {DATA_NAMES}")
     _root_options(evaluate)
-    evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="write the scores there too")
+    evaluate.add_argument("--count", type=int, metavar="N", help="synthetic videos")
+    _rule_options(evaluate)
+    evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="write the scores, and examples")
+    evaluate.add_argument(
+        "--submission", type=Path, metavar="OUT.mat", help="MPII, split test-single: the file for its server"
+    )
+
+    report = _verb(verbs, "report", _report, "the paper's tables and figures from evaluation files")
+    report.add_argument(
+        "sources", type=Path, nargs="+", metavar="RUN_OR_JSON", help="files of `evaluate --json`, or folders"
+    )
+    report.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the report")
 
     predict = _verb(verbs, "predict", _predict, "overlays and COCO JSON for an image or a folder")
     predict.add_argument("source", type=Path, metavar="SOURCE", help="an image or a folder of images")
@@ -81,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         "--size", type=int, default=256, metavar="PX", help="most pixels of a person's box (256)"
     )
     pack.add_argument("--raw", action="store_true", help="plain pixels: ten times larger, faster to read")
+    _render_options(_verb(jobs, "render", _data_render, "write synthetic people as a data set of files"))
 
     weights = verbs.add_parser("weights", help="published weights: list, download, convert")
     jobs = weights.add_subparsers(title="jobs", required=True, metavar="JOB")
@@ -120,6 +131,46 @@ def _root_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _rule_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--protocol", default="ours", metavar="NAME", help="rules: ours, paper or released (ours)"
+    )
+    parser.add_argument("--task", metavar="T", help="pose or action (action where network and set have them)")
+    parser.add_argument("--crops", metavar="C", help="one, flip, or ten: five crops and their mirror images")
+    parser.add_argument("--clips", metavar="C", help="middle, or many: one each T/2 frames")
+    parser.add_argument("--boxes", metavar="B", help="given, found by the network, or the authors'")
+    parser.add_argument("--poses", metavar="P", help="for actions: estimated, given (annotated), or noisy")
+    parser.add_argument("--noise", type=float, metavar="SD", help="of noisy poses, in sides of the crop")
+
+
+def _render_options(parser: argparse.ArgumentParser) -> None:
+    forms = "clips, mpii, human36m, penn-action or ntu"
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the set")
+    parser.add_argument("--form", default="clips", metavar="FORM", help=f"{forms} (clips)")
+    parser.add_argument("--count", type=int, metavar="N", help="videos, or people for mpii (by form)")
+    parser.add_argument("--frames", type=int, metavar="F", help="frames of a video (by form)")
+    parser.add_argument("--size", metavar="HxW", help="pixels, or one number for a square (by form)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="which people, motions, scenes (0)")
+    parser.add_argument("--actions", metavar="A,B,C", help="only these (all that the form has a label for)")
+    parser.add_argument("--motions", type=Path, metavar="M", help="motion capture: an .npz, a folder of .bvh")
+    parser.add_argument("--photographs", type=Path, metavar="DIR", help="pictures for the backgrounds")
+
+
+def _train_options(train: argparse.ArgumentParser) -> None:
+    train.add_argument("recipe", help="a YAML file, or the name of a recipe of the package")
+    text = "such as roots.mpii=DIR or training.epochs=10; STAGE:key.sub=value for one stage of a chain"
+    train.add_argument("overrides", nargs="*", metavar="key.sub=value", help=text)
+    train.add_argument("--out", type=Path, help="folder of the run (runs/<recipe>)")
+    train.formatter_class = argparse.RawDescriptionHelpFormatter
+    train.epilog = """\
+A recipe that comes after another one is trained after it, each stage in a folder of its own in the
+run's; the same command goes on with what was stopped. Several GPUs or machines share the batch, and
+the run's folder lies where all of them see it:
+  accelerate launch --multi_gpu --num_processes 4 -m poseact.cli train mpii.yaml roots.mpii=DIR
+  torchrun --nproc_per_node 4 -m poseact.cli train mpii.yaml roots.mpii=DIR
+  torchrun --nnodes 2 --node_rank 0 --master_addr HOST --nproc_per_node 4 -m poseact.cli train ..."""
+
+
 # Verbs import what they need when they run, so that --help answers at once.
 
 
@@ -130,48 +181,80 @@ def _demo(args: argparse.Namespace, console: Console) -> None:
 
 
 def _train(args: argparse.Namespace, console: Console) -> None:
-    from poseact.training.loop import train
-    from poseact.training.recipe import read_recipe
+    from poseact.training.loop import train_chain
+    from poseact.training.recipe import read_chain
 
-    recipe = read_recipe(args.recipe, args.overrides)
-    out = args.out or Path("runs") / Path(args.recipe).stem
-    weights = train(recipe, out, console)
-    console.print(f"weights: {weights}\nlog: {out / 'log.csv'}")
+    chain = read_chain(args.recipe, args.overrides)
+    train_chain(chain, args.out or Path("runs") / chain[-1].name, console)
 
 
 def _evaluate(args: argparse.Namespace, console: Console) -> None:
-    from poseact.data import as_stills, open_data
-    from poseact.data.human36m import TEST_STEP
-    from poseact.data.images import write_whole
-    from poseact.evaluation.protocols import evaluate_pose, score_object
-    from poseact.inference.device import pick_device
-    from poseact.inference.writers import json_bytes
-    from poseact.weights import load_model
+    from poseact.evaluation.rules import changed, protocol_of
+    from poseact.evaluation.run import open_job, run_job, submit, task_of
 
-    source = as_stills(open_data(args.data, args.root, args.split), TEST_STEP)
-    model = load_model(args.weights)
-    device = pick_device()
-    console.print(f"device: {device}")
-    scores = evaluate_pose(model, model.layout, source, device, console)
-    console.print(score_table(scores))
-    if scores.damaged:
-        console.print(f"{len(scores.damaged)} unreadable samples left out:", *scores.damaged, sep="\n  ")
-    if args.json:
-        content = score_object(scores, data=args.data, split=args.split, weights=args.weights)
-        write_whole(args.json, json_bytes(content))
-        console.print(f"scores: {args.json}")
+    options = {name: getattr(args, name) for name in ("crops", "clips", "boxes", "poses", "noise")}
+    protocol = changed(protocol_of(args.protocol, args.data, args.split), **options)
+    job = open_job(args.weights, args.data, args.root, args.split, protocol, args.count)
+    told = console if job.main else None
+    console.quiet = not job.main
+    console.print(f"device: {job.device}")
+    if args.submission and args.json:
+        raise UserError("submission: the labels are withheld, so there are no scores; leave --json out")
+    if args.submission:
+        damaged = submit(job, args.submission, told)
+        console.print(f"submission: {args.submission}")
+    else:
+        scores, written = run_job(job, task_of(job, args.task), args.json, told)
+        damaged = scores.damaged
+        for table in score_tables(scores):
+            console.print(table)
+        console.print(f"rules: {scores.rules}", markup=False)
+        for path in written:
+            console.print(f"written: {path}", markup=False)
+    if damaged:
+        console.print(f"{len(damaged)} unreadable samples left out:", *damaged, sep="\n  ", markup=False)
 
 
-def score_table(scores: Any) -> Table:
-    """A table of a set of scores: blocks, then the joints of the last block."""
-    title = f"{scores.metric}, {scores.samples} people ({scores.skipped} without a torso)"
-    table = Table("", scores.metric, title=title)
-    for k, value in enumerate(scores.by_block, 1):
-        table.add_row(f"block {k}", f"{value:.3f}")
-    table.add_section()
-    for name, value in scores.by_joint.items():
-        table.add_row(name, f"{value:.3f}")
+def score_tables(scores: Any) -> list[Table]:
+    """Every metric by block; of what is reported, the main one by joint and all streams by action."""
+    skipped = f", {scores.skipped} could not be" if scores.skipped else ""
+    longest = max(map(len, scores.scores.values()))
+    heads = [f"block {k + 1}" for k in range(longest)]
+    alone = [name for name, values in scores.scores.items() if len(values) < longest]
+    blocks = _narrow_table("", *heads, *(["aggregation"] if alone else []))
+    blocks.title = f"{scores.samples} scored{skipped}"
+    for name, values in scores.scores.items():
+        cells = [""] * longest + list(values[-1:]) if name in alone else values
+        blocks.add_row(name, *(cell if cell == "" else _score_text(name, cell) for cell in cells))
+    tables = [blocks]
+    for title, rows in (("joint", getattr(scores, "by_joint", {})), ("action", scores.by_action)):
+        shown = alone + [name for name in scores.scores if alone and name not in alone] or [scores.main]
+        table = _narrow_table(title, *shown)
+        for key, row in rows.items():
+            table.add_row(key, *(_score_text(name, row.get(name, math.nan)) for name in shown))
+        tables += [table] if rows else []
+    return tables
+
+
+def _narrow_table(*columns: str) -> Table:
+    """Eight blocks fit into 80 columns."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left")
     return table
+
+
+def _score_text(metric: str, value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return f"{value:.1f}" if metric.endswith("_mm") else f"{value:.3f}"
+
+
+def _report(args: argparse.Namespace, console: Console) -> None:
+    from poseact.evaluation.report import write_report
+
+    for path in write_report(args.sources, args.out):
+        console.print(f"written: {path}", markup=False)
 
 
 def _predict(args: argparse.Namespace, console: Console) -> None:
@@ -257,6 +340,21 @@ def _data_pack(args: argparse.Namespace, console: Console) -> None:
     console.print(f"packed: {args.out / args.split}; use --root {args.out} with --split {args.split}")
     for message in damaged:
         console.print(f"left out: {message}", markup=False)
+
+
+def _data_render(args: argparse.Namespace, console: Console) -> None:
+    from poseact.data.synthetic.render import render_set
+
+    options = {name: getattr(args, name) for name in ("count", "frames", "size", "seed", "actions")}
+    rendered = render_set(
+        args.out, args.form, **options, motions=args.motions, photographs=args.photographs, console=console
+    )
+    found = f" ({rendered.found} were there)" if rendered.found else ""
+    console.print(f"{args.form}: {args.out}, {rendered.made} made{found}; look at it with")
+    for split in rendered.splits:
+        root = f"{rendered.data} --root {args.out} --split {split}"
+        console.print(f"  poseact data check {root}", markup=False)
+    console.print(f"  poseact data show {root} --out samples.png", markup=False)
 
 
 def _weights_list(args: argparse.Namespace, console: Console) -> None:

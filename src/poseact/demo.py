@@ -1,4 +1,4 @@
-"""The demo: train the smallest network on figures that the package makes, and look at it."""
+"""The demo: train the smallest network on synthetic people, and look at what it answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from poseact.data import as_stills, open_data
+from poseact.data.human36m import TEST_STEP
 from poseact.data.images import write_png
 from poseact.evaluation.protocols import evaluate_pose
 from poseact.inference.device import pick_device
@@ -17,20 +18,20 @@ from poseact.visual.overlay import draw_prediction
 from poseact.visual.sheet import contact_sheet
 from poseact.weights import load_weights
 
-FIGURES = 24
-TEST_FIGURES = 300
+SHOWN = 24
+TESTED = 300
 
 
 def run_demo(out: Path, console: Console) -> None:
-    """Train ``demo.yaml`` into ``out``, score it on unseen figures, write overlays there."""
+    """Train ``demo.yaml`` into ``out``, score it on unseen people, write overlays there."""
     weights = load_weights(train(read_recipe("demo.yaml", []), out, console))
     device = pick_device()
-    test = as_stills(open_data("synthetic", None, "test", TEST_FIGURES), 1)
+    test = as_stills(open_data("synthetic", None, "test", TESTED), TEST_STEP)
     scores = evaluate_pose(weights.model, weights.layout, test, device)
-    for k, value in enumerate(scores.by_block, 1):
-        console.print(f"block {k}: {scores.metric} {value:.3f} on {scores.samples} unseen figures")
-    samples = [test[i] for i in range(FIGURES)]
-    views = [View(f"figure{i:02d}", s.image()[0], s.box) for i, s in enumerate(samples)]
+    for k, value in enumerate(scores.scores[scores.main], 1):
+        console.print(f"block {k}: {scores.main} {value:.3f} on {scores.samples} unseen people")
+    samples = [test[i] for i in range(SHOWN)]
+    views = [View(f"person{i:02d}", s.image()[0], s.box) for i, s in enumerate(samples)]
     drawn = []
     for view, blocks in zip(views, predict(weights.model, weights.layout, views, device), strict=True):
         drawn.append(draw_prediction(view.image, blocks[-1]))

@@ -92,8 +92,8 @@ class Clip:
     """One annotated person in T frames, cropped with one box.
 
     As `Sample`, with ``indices`` (T,), ``joints`` (T, J, 3), masks (T, J), and
-    ``metres_per_pixel`` (T,) and ``root_depth_mm`` (T,) where known. ``action``: index of the label;
-    None where the set has none.
+    ``metres_per_pixel`` (T,) and ``root_depth_mm`` (T,) where known; ``camera`` is one for each frame
+    where it moves. ``action``: index of the label; None where the set has none.
     """
 
     frames: Frames
@@ -106,7 +106,7 @@ class Clip:
     metres_per_pixel: FloatArray | None
     action: int | None
     name: str
-    camera: Camera | None = None
+    camera: Camera | tuple[Camera, ...] | None = None
     root_depth_mm: FloatArray | None = None
 
     def __post_init__(self) -> None:
@@ -126,7 +126,8 @@ class Track:
     - ``joints`` (F, J, 3), ``valid`` and ``depth_valid`` (F, J), as in `Sample`.
     - ``boxes`` (F, 3): centre x and y, side, of the square around the person; NaN where the frame
       shows none. A clip takes the union of its first, middle and last (see `data.clips`).
-    - ``metres_per_pixel`` (F,), ``root_depth_mm`` (F,), NaN where unknown; ``camera``; ``action``.
+    - ``metres_per_pixel`` (F,), ``root_depth_mm`` (F,), NaN where unknown; ``camera``, or one for each
+      frame where it moves; ``action``.
     """
 
     frames: Frames
@@ -138,7 +139,7 @@ class Track:
     metres_per_pixel: FloatArray | None
     action: int | None
     name: str
-    camera: Camera | None = None
+    camera: Camera | tuple[Camera, ...] | None = None
     root_depth_mm: FloatArray | None = None
 
     def __post_init__(self) -> None:

@@ -1,7 +1,8 @@
 """Data sets, one file each, and the way from a sample to a batch.
 
-- Stills: `mpii`, `lspet`, `coco` (one's own images), `synthetic` (figures made by the package).
-- Videos: `human36m`, `penn_action`, `ntu`, `folder` (one's own, in a sub-folder per action).
+- Stills: `mpii`, `lspet`, `coco` (one's own images).
+- Videos: `human36m`, `penn_action`, `ntu`, `folder` (one's own, in a sub-folder per action),
+  `synthetic` (people made by the package).
 - `clips`: stills and clips out of videos.  `augment`: sample to training example.
   `mixing`: batches from several sets.  `loading`: examples to batches.
 - `check`: what is wrong with a set on disk.  `pack`: person crops in few large files.
@@ -21,30 +22,50 @@ from poseact.errors import UserError
 
 NAMES = ("mpii", "human36m", "penn-action", "ntu", "lspet", "coco", "folder", "synthetic")
 SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2, "all": 0}
+SYNTHETIC_EIGHT = ("raise_hand", "phone_call", "drink", "wave_right", "throw", "punch", "squat", "bow")
+"""The actions of the splits ``train-eight``, ``val-eight`` and ``test-eight``, for small experiments: some
+differ by the pose, and some that look alike by what is held."""
+SYNTHETIC_COUNT, SYNTHETIC_FRAMES = 500, 48
+"""Synthetic videos, and frames of each, where nothing else is asked for."""
 
 
 def open_data(
-    name: str, root: Path | None, split: str, count: int | None = None
+    name: str, root: Path | None, split: str, count: int | None = None, frames: int = SYNTHETIC_FRAMES
 ) -> SampleSource | TrackSource:
     """A data set by name and split, as it unpacks or packed.
 
-    ``root``: its folder (none for ``synthetic``). ``count``: the number of synthetic samples.
-    Raises `UserError` on an unknown name or split, or a missing folder.
+    ``root``: its folder; for ``synthetic`` a file of motion capture, or None for procedural actions.
+    ``count``, ``frames``: the number of synthetic videos, and the length of each; 1 is quickest for
+    stills. Raises `UserError` on an unknown name or split, or a missing folder.
     """
     if name == "synthetic":
-        from poseact.data.synthetic import SyntheticFigures
-
-        if split not in SYNTHETIC_SEEDS:
-            known = ", ".join(SYNTHETIC_SEEDS)
-            raise UserError(f"synthetic: unknown split {split!r}; expected one of {known}")
-        return SyntheticFigures(count or 500, seed=SYNTHETIC_SEEDS[split])
+        return _synthetic(root, split, count, frames)
     if name not in NAMES:
         raise UserError(f"unknown data set {name!r}; expected one of {', '.join(NAMES)}")
     if root is None:
-        raise UserError(f"{name}: expected the folder of the data set; give it with --root or data.root=DIR")
+        raise UserError(f"{name}: expected the folder of the data set; give it with --root")
     if is_pack(root, split):
         return open_pack(root, name, split)
     return _reader(name)[0](root, split)
+
+
+def _synthetic(root: Path | None, split: str, count: int | None, frames: int) -> TrackSource:
+    from poseact.data.synthetic import SyntheticVideos
+    from poseact.data.synthetic.capture import read_motions_npz, split_by_style
+
+    part, eight = split.removesuffix("-eight"), split.endswith("-eight")
+    if part not in SYNTHETIC_SEEDS or (eight and root):
+        known = ", ".join(
+            [*SYNTHETIC_SEEDS, *([] if root else [f"{name}-eight" for name in SYNTHETIC_SEEDS])]
+        )
+        raise UserError(f"synthetic: unknown split {split!r}; expected one of {known}")
+    seed = SYNTHETIC_SEEDS[part]
+    if eight:
+        return SyntheticVideos(count or SYNTHETIC_COUNT, frames, seed=seed, actions=SYNTHETIC_EIGHT)
+    motions = split_by_style(read_motions_npz(root), split) if root else None
+    return SyntheticVideos(
+        count or (len(motions) if motions else SYNTHETIC_COUNT), frames, seed=seed, motions=motions
+    )
 
 
 def published(name: str, split: str) -> int | None:

@@ -139,6 +139,8 @@ def _impossible(p: _People, layout: Layout) -> str | None:
         frame, joint = np.argwhere(far)[0]
         return f"{layout.joints[joint]} far from the person's box (frame {frame})"
     for j, other in enumerate(layout.flip):
+        if layout.joints[j].endswith("_clavicle"):  # both begin at the thorax
+            continue
         at_one = np.logical_and.reduce(p.joints[:, j] == p.joints[:, other], -1)
         same = p.valid[:, j] & p.valid[:, other] & at_one
         if other > j and same.any():

@@ -43,6 +43,7 @@ def clip(track: Track, indices: npt.NDArray[np.int64]) -> Clip:
 
     Where none of the three shows a person, all frames count. Raises `UserError` where no frame does.
     """
+    camera = track.camera
     return Clip(
         frames=track.frames,
         indices=indices,
@@ -54,7 +55,7 @@ def clip(track: Track, indices: npt.NDArray[np.int64]) -> Clip:
         metres_per_pixel=_at(track.metres_per_pixel, indices),
         action=track.action,
         name=f"{track.name} frames {indices[0]} to {indices[-1]}",
-        camera=track.camera,
+        camera=tuple(camera[i] for i in indices) if isinstance(camera, tuple) else camera,
         root_depth_mm=_at(track.root_depth_mm, indices),
     )
 
@@ -64,7 +65,7 @@ def still(track: Track, index: int) -> Sample:
     if not np.isfinite(track.boxes[index]).all():
         raise UserError(f"{track.name}: frame {index} shows no annotated person")
     x, y, side = (float(v) for v in track.boxes[index])
-    metres, depth = track.metres_per_pixel, track.root_depth_mm
+    metres, depth, camera = track.metres_per_pixel, track.root_depth_mm, track.camera
     return Sample(
         frames=track.frames,
         index=index,
@@ -75,7 +76,7 @@ def still(track: Track, index: int) -> Sample:
         box=Box((x, y), side),
         metres_per_pixel=None if metres is None else float(metres[index]),
         name=f"{track.name} frame {index}",
-        camera=track.camera,
+        camera=camera[index] if isinstance(camera, tuple) else camera,
         root_depth_mm=None if depth is None else float(depth[index]),
     )
 

@@ -7,18 +7,23 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from poseact.data.augment import Augmentation, Example, blank, example
-from poseact.data.clips import TrackSource, draw_clip, draw_still
+from poseact.data.clips import TrackSource, draw_clip, draw_still, is_tracks, released_slots
 from poseact.data.mixing import MixedBatches, Place
 from poseact.errors import UserError
 from poseact.skeleton import Layout
-from poseact.structures import Clip, Sample
+from poseact.structures import Clip, Sample, Track
 
 DAMAGED_SHARE = 0.01
 """Over this share of unreadable samples a run stops."""
+
+Batch = dict[str, dict[str, Tensor]]
+"""Examples (see `augment.Example`) stacked by kind: ``stills`` and ``clips``, where there are any."""
 
 
 class SampleSource(Protocol):
@@ -31,7 +36,7 @@ class SampleSource(Protocol):
 
 
 class Examples(Dataset[Example]):
-    """The examples of one epoch of a mix: each drawn from a generator of (seed, epoch, set, index).
+    """The examples of one epoch of a mix: each drawn from a generator of (seed, epoch, place).
 
     ``sources``: data sets of stills, or of tracks, from which a still is drawn, or a clip of
     ``frames`` where that is given.
@@ -58,7 +63,8 @@ class Examples(Dataset[Example]):
         try:
             return self.read(place)
         except UserError:
-            return blank(self.size, len(self.layout), self.frames)
+            clips = self.frames is not None and is_tracks(self.sources[place[0]])
+            return blank(self.size, len(self.layout), self.frames if clips else None)
 
     def read(self, place: Place) -> Example:
         """The example of a place; raises `UserError` where it cannot be read."""
@@ -67,10 +73,9 @@ class Examples(Dataset[Example]):
         return example(person, self.layout, self.size, self.augmentation, rng)
 
     def _person(self, place: Place, rng: np.random.Generator) -> Sample | Clip:
-        item = self.sources[place[0]][place[1]]
+        source = self.sources[place[0]]
+        item = source[place[1] % len(source)]
         if isinstance(item, Sample):
-            if self.frames is not None:
-                raise ValueError(f"clips of {self.frames} frames: expected videos, got stills ({item.name})")
             return item
         if self.frames is None:
             return draw_still(item, rng)
@@ -78,13 +83,90 @@ class Examples(Dataset[Example]):
         return draw_clip(item, self.frames, strides, rng)
 
 
+class _Chosen:
+    """Items of a data set of stills, in another number."""
+
+    def __init__(self, source: SampleSource, indices: npt.NDArray[np.int64]) -> None:
+        self.source, self.indices, self.layout = source, indices, source.layout
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, i: int) -> Sample:
+        return self.source[int(self.indices[i])]
+
+
+class _ChosenTracks:
+    """Items of a data set of videos, in another number, and with their sides changed over if asked for."""
+
+    def __init__(self, source: TrackSource, indices: npt.NDArray[np.int64], swap_sides: bool) -> None:
+        self.source, self.indices, self.swap_sides = source, indices, swap_sides
+        self.layout, self.actions = source.layout, source.actions
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        lengths = self.source.lengths
+        return [lengths[int(i)] for i in self.indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, i: int) -> Track:
+        track = self.source[int(self.indices[i])]
+        return released_slots(track) if self.swap_sides else track
+
+
+def chosen(
+    source: SampleSource | TrackSource, count: int | None = None, draws: int = 1, swap_sides: bool = False
+) -> SampleSource | TrackSource:
+    """The data set with at most ``count`` items, evenly spaced, each ``draws`` times.
+
+    ``draws``: a video of which one pass is to see many stills or clips counts as so many items.
+    ``swap_sides``: `clips.released_slots` on every track, which NTU's mirrored pictures need where
+    they are mixed with photographs; stills have no sides to change, so there it raises ``ValueError``.
+    """
+    if draws == 1 and not swap_sides and (count is None or count >= len(source)):
+        return source
+    kept = len(source) if count is None else min(count, len(source))
+    indices = np.tile(np.arange(kept) * len(source) // max(1, kept), draws)
+    if is_tracks(source):
+        return _ChosenTracks(source, indices, swap_sides)
+    if swap_sides:
+        raise ValueError("expected a data set of videos to change the sides of, got one of stills")
+    return _Chosen(source, indices)
+
+
 def training_loader(
-    examples: Examples, shares: Sequence[float], batch_size: int, workers: int, start: int = 0
+    examples: Examples,
+    shares: Sequence[float],
+    batch_size: int,
+    workers: int,
+    start: int = 0,
+    part: tuple[int, int] = (0, 1),
+    pin_memory: bool = False,
 ) -> DataLoader[Example]:
-    """Batches of one epoch from batch ``start`` on, mixed by ``shares``: see `mixing`."""
+    """Batches (`Batch`) of one epoch from batch ``start`` on, mixed by ``shares``.
+
+    ``part``: (i, n) for process i of n, which gets its share of each: see `mixing`.
+    """
     counts = [len(source) for source in examples.sources]
-    order = MixedBatches(counts, shares, batch_size, examples.seed, examples.epoch, start)
-    return DataLoader(examples, batch_sampler=order, num_workers=workers, worker_init_fn=_single_threaded)
+    order = MixedBatches(counts, shares, batch_size, examples.seed, examples.epoch, start, part)
+    return DataLoader(
+        examples,
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=stacked,
+        worker_init_fn=_single_threaded,
+        pin_memory=pin_memory,
+    )
+
+
+def stacked(examples: Sequence[Example]) -> Batch:
+    """Examples as one batch, stills and clips apart."""
+    kinds: dict[str, list[Example]] = {"stills": [], "clips": []}
+    for made in examples:
+        kinds["stills" if made["frames"].ndim == 3 else "clips"].append(made)
+    return {kind: default_collate(some) for kind, some in kinds.items() if some}
 
 
 def _single_threaded(_: int) -> None:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from torch.utils.data import Sampler
 
 Place = tuple[int, int]
-"""A sample of a mix: the index of its data set, and its index in there."""
+"""A draw of a mix: the index of the data set, and the sample's index in there plus, for each time
+that the set has been gone through before, the set's length: no two draws of a run are the same."""
 IntArray = npt.NDArray[np.int64]
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -24,7 +25,8 @@ class MixedBatches(Sampler[list[Place]]):
 
     ``counts``: samples in each data set; ``shares``: of each in a batch, above zero, in any unit.
     Every batch holds batch_size x share samples of a set, rounded down or up, and in the long run
-    exactly. All follows from (seed, epoch).
+    exactly. All follows from (seed, epoch). ``part``: (i, n) yields every n-th sample of each batch,
+    from the i-th on: the share of process i of n, in which the sets are mixed alike.
     Raises ``ValueError`` on other shares, or where the first set is smaller than its share of a batch.
     """
 
@@ -36,12 +38,13 @@ class MixedBatches(Sampler[list[Place]]):
         seed: int,
         epoch: int,
         start: int = 0,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if len(counts) != len(shares) or min(*shares, *counts) <= 0:
             raise ValueError(f"expected sizes and shares above zero, got {counts} and {shares}")
         self.counts, self.batch_size, self.seed, self.start = counts, batch_size, seed, start
+        self.part = part
         exact = np.array(shares, np.float64) / sum(shares) * batch_size
-        self.drop_last = True  # asked for by accelerate
         self.batches = int(counts[0] / exact[0] + 1e-9)
         if self.batches == 0:
             raise ValueError(f"{counts[0]} samples of the first data set make no batch of {batch_size}")
@@ -54,20 +57,22 @@ class MixedBatches(Sampler[list[Place]]):
         return self.batches - self.start
 
     def __iter__(self) -> Iterator[list[Place]]:
+        process, processes = self.part
         for batch in range(self.start, self.batches):
-            yield [
-                (k, self._sample(k, place))
+            places = [
+                (k, nth)
                 for k in range(len(self.counts))
-                for place in range(self._ends[batch, k] - self._taken[batch, k], self._ends[batch, k])
+                for nth in range(self._ends[batch, k] - self._taken[batch, k], self._ends[batch, k])
             ]
+            yield [(k, self._sample(k, nth)) for k, nth in places[process::processes]]
 
     def _sample(self, which: int, place: int) -> int:
-        """The sample of data set ``which`` that comes ``place``-th in its endless order."""
+        """The draw of data set ``which`` that comes ``place``-th in its endless order: see `Place`."""
         again, index = divmod(place, self.counts[which])
         if (which, again) not in self._permutations:
             rng = np.random.default_rng((self.seed, which, again))
             self._permutations[which, again] = rng.permutation(self.counts[which])
-        return int(self._permutations[which, again][index])
+        return int(self._permutations[which, again][index]) + again * self.counts[which]
 
 
 def _apportioned(exact: npt.NDArray[np.float64], batches: int) -> IntArray:

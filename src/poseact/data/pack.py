@@ -293,7 +293,8 @@ def _packed(item: Sample | Track, size: int, raw: bool) -> tuple[dict[str, Any],
         "actions": person.action or 0,
         "labelled": person.action is not None,
         "head_px": np.nan if head is None else head * scale,
-        "cameras": _camera_row(item.camera, transform),
+        # One camera an item: that of a video whose camera moves is not kept.
+        "cameras": _camera_row(item.camera if isinstance(item.camera, Camera) else None, transform),
     }
     return row, crops
 

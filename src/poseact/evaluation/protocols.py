@@ -1,126 +1,59 @@
-"""Protocols: from a network and a data set to scores, every block scored."""
+"""From a network and a data set to scores: the two evaluations that training and the commands call."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import track
 
-from poseact.data.loading import DAMAGED_SHARE, SampleSource
-from poseact.errors import UserError
-from poseact.evaluation.metrics import BoolArray, FloatArray, pck, torso_px
-from poseact.inference.predictor import View, predict
+from poseact.data.clips import TrackSource
+from poseact.data.loading import SampleSource
+from poseact.evaluation.actions import action_scores, measure_actions
+from poseact.evaluation.poses import measure_poses, pose_scores
+from poseact.evaluation.rules import OURS, Protocol
+from poseact.evaluation.scores import ActionScores, PoseScores
 from poseact.network import MultitaskNetwork
-from poseact.skeleton import Layout, convert
-
-THRESHOLD = 0.2
-Truth = tuple[FloatArray, BoolArray]
-"""Joints (J, 3) and which are annotated (J,), in the layout of the data set."""
-
-
-@dataclass(frozen=True)
-class PoseScores:
-    """``by_block`` and ``by_joint`` (of the last block) as fractions of 1, under ``metric``.
-
-    ``samples`` scored; ``skipped``: people without a torso to measure against; ``damaged``:
-    the messages of unreadable samples.
-    """
-
-    metric: str
-    protocol: str
-    by_block: list[float]
-    by_joint: dict[str, float]
-    samples: int
-    skipped: int
-    damaged: list[str]
+from poseact.skeleton import Layout
 
 
 def evaluate_pose(
     network: MultitaskNetwork,
     layout: Layout,
-    source: SampleSource,
+    source: SampleSource | TrackSource,
     device: torch.device,
+    protocol: Protocol = OURS,
     console: Console | None = None,
     size: int | None = None,
 ) -> PoseScores:
-    """PCK@0.2 of the torso, all annotated joints of the set that the network answers.
+    """Every pose metric that the data set allows, of every block.
 
-    The torso is the left shoulder to the right hip, else the other diagonal; people with
-    neither, or with one under 1 px, are skipped and counted. The reported block is the last.
-    With a ``console``, a progress bar is shown. ``size``: side of the crops, the network's own
-    where None.
+    - ``PCK@0.2`` where a torso is annotated: left shoulder to right hip, else the other diagonal.
+    - ``PCKh@0.5``, ``PCKh@0.2``, ``AUC@0.5`` and ``AUC@0.2`` where head sizes are known, of MPII's 14
+      joints. Where the protocol drops joints outside the crop, also ``PCKh@..._annotated``.
+    - ``MPJPE_mm`` and ``PA_MPJPE_mm`` where network and annotation are 3D, over all frames, and with
+      ``by_action`` in the name as the mean of the actions' means; on Human3.6M's joints also over the
+      field's 17 (``usual``), as far as the network answers them. The root's depth is the true one.
+
+    A copy of the network runs in evaluation mode. ``size``: side of the crops, the network's own where
+    None. With a ``console``, a progress bar is shown. Of videos, frames by ``protocol.frame_step``.
+    Where `torch.distributed` is initialised, its processes share the work and all get the same scores.
     Raises `UserError` where over 1 % of the samples are unreadable, or none can be scored.
     """
-    kept: list[Truth] = []
-    damaged: list[str] = []
-    predictions = list(predict(network, layout, _views(source, kept, damaged, console), device, size))
-    if len(damaged) > DAMAGED_SHARE * len(source):
-        raise UserError(f"{len(damaged)} of {len(source)} samples cannot be read: {'; '.join(damaged[:5])}")
-    if not kept:
-        raise UserError("no samples to score; check --root and --split")
-    truth = np.stack([convert(joints, source.layout, layout)[:, :2] for joints, _ in kept])
-    valid = np.stack([convert(valid, source.layout, layout) for _, valid in kept]).astype(bool)
-    joint = layout.index
-    torso = torso_px(
-        truth.astype(np.float64),
-        valid,
-        (
-            (joint("left_shoulder"), joint("right_hip")),
-            (joint("right_shoulder"), joint("left_hip")),
-        ),
-    )
-    if not np.isfinite(torso).any():
-        raise UserError("no person with a torso to measure against; check the annotations")
-    by_block = []
-    for k in range(len(predictions[0])):
-        predicted = np.stack([blocks[k].joints for blocks in predictions])
-        shares = pck(predicted, truth, valid, torso, THRESHOLD)
-        by_block.append(float(shares[-1]))
-    by_joint = {n: float(s) for n, s in zip(layout.joints, shares[:-1], strict=True) if np.isfinite(s)}
-    skipped = int(np.isnan(torso).sum())
-    return PoseScores(
-        metric=f"PCK@{THRESHOLD}",
-        protocol="PCK@0.2 of the torso; crop: the set's own box; all annotated joints; last block",
-        by_block=by_block,
-        by_joint=by_joint,
-        samples=len(kept) - skipped,
-        skipped=skipped,
-        damaged=damaged,
-    )
+    poses = measure_poses(network, layout, source, device, protocol, console, size)
+    return pose_scores(poses, layout, source, protocol)
 
 
-def score_object(scores: PoseScores, *, data: str, split: str, weights: str) -> dict[str, Any]:
-    """The scores as the one object that ``--json`` writes."""
-    metric = scores.metric
-    return {
-        "data": data,
-        "split": split,
-        "samples": scores.samples,
-        "skipped": scores.skipped,
-        "damaged": scores.damaged,
-        "weights": weights,
-        "protocol": scores.protocol,
-        "scores": {metric: scores.by_block[-1]},
-        "by_block": {str(k): {metric: value} for k, value in enumerate(scores.by_block, 1)},
-        "by_joint": {joint: {metric: value} for joint, value in scores.by_joint.items()},
-    }
+def evaluate_action(
+    network: MultitaskNetwork,
+    source: TrackSource,
+    device: torch.device,
+    protocol: Protocol = OURS,
+    console: Console | None = None,
+    size: int | None = None,
+) -> ActionScores:
+    """Accuracy of every action block of both streams and of the aggregation, over the videos of a set.
 
-
-def _views(
-    source: SampleSource, kept: list[Truth], damaged: list[str], console: Console | None
-) -> Iterator[View]:
-    """The readable samples as views; keeps their joints and the messages of the others."""
-    for index in track(range(len(source)), "evaluating", console=console, disable=console is None):
-        try:
-            sample = source[index]
-            image, _ = sample.image()
-        except UserError as error:
-            damaged.append(str(error))
-            continue
-        kept.append((sample.joints, sample.valid))
-        yield View(sample.name, image, sample.box)
+    Poses are estimated, or given, by ``protocol.poses``. Otherwise as `evaluate_pose`.
+    Raises `UserError` also where the set's labels are not the network's, or it has none.
+    """
+    measured = measure_actions(network, source, device, protocol, console, size)
+    return action_scores(measured, tuple(source.actions), protocol)

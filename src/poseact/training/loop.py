@@ -1,19 +1,15 @@
-"""The training loop, on accelerate: one epoch is a plain function."""
+"""Runs: a stage of training in a folder of its own, and chains of them, on accelerate."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import csv
 import dataclasses
-import io
 import json
-import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,103 +17,96 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
 
-from poseact.data import as_stills, open_data
-from poseact.data.clips import TrackSource
-from poseact.data.human36m import TEST_STEP
 from poseact.data.images import write_whole
-from poseact.data.loading import DAMAGED_SHARE, Examples, SampleSource, training_loader
+from poseact.data.mixing import MixedBatches
 from poseact.errors import UserError
-from poseact.evaluation.protocols import evaluate_pose
 from poseact.inference.device import cpu_has_bf16
-from poseact.network import MultitaskNetwork, arguments, build, to_input
 from poseact.training import checkpoint
-from poseact.training.losses import total_loss
+from poseact.training.epoch import train_one_epoch
+from poseact.training.optimisation import freeze, make_optimizer
 from poseact.training.recipe import Recipe
+from poseact.training.start import open_network, open_sets
+from poseact.training.validation import has_board, open_board, validate, write_epoch
 from poseact.weights import save_weights
 
-
-@dataclass
-class State:
-    """Where a run is: what is saved, beside the tensors, to resume it.
-
-    ``epoch``, ``batch``: the next batch. ``loss_sum`` over the ``batch`` done of this epoch.
-    ``damaged``: unreadable samples met in this epoch. ``history``: one row an epoch.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    loss_sum: float = 0.0
-    damaged: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
-def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
-    """Linear warm-up to ``peak``, then a cosine to zero at ``steps``."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+WEIGHTS = "weights.safetensors"
+_MAY_CHANGE = ("roots", "source", "expected", "hours")
+_MAY_CHANGE_IN_TRAINING = ("workers", "checkpoint_minutes", "sample_every")
+"""What a run may be resumed with in another form: it changes nothing of what is learnt."""
 
 
 class Run:
-    """A training run in the folder ``out``: everything its loop needs, made from a recipe.
+    """One stage in the folder ``out``: everything that its loop needs, made from a recipe.
 
-    The folder holds ``recipe.json``, ``log.csv``, ``last.pt`` (to resume) and
-    ``weights.safetensors`` (averaged). Raises `UserError` where it holds another recipe's run.
+    The folder holds ``recipe.json``, ``log.csv``, ``samples/``, ``last.pt`` (to resume),
+    ``best.safetensors`` (best validation) and, at the end, ``weights.safetensors``; all weights
+    are averaged ones. ``before``: the weights of the stage before. Raises `UserError` where the folder
+    holds another recipe's run, and where data, labels, weights and recipe do not fit together.
     """
 
-    def __init__(self, recipe: Recipe, out: Path, console: Console) -> None:
-        self.recipe, self.out, self.console = recipe, out, console
+    def __init__(self, recipe: Recipe, out: Path, console: Console, before: Path | None = None) -> None:
+        self.recipe, self.out, self.console = recipe, out, _of_main(console)
+        self.accelerator = _accelerator()
+        self.device = self.accelerator.device
         spec = recipe.training
-        precision = spec.precision
-        if precision == "auto":
-            precision = "bf16" if torch.cuda.is_available() or cpu_has_bf16() else "fp32"
-        self.accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
-        if self.accelerator.device.type == "cpu" and spec.workers:
-            # Workers need cores of their own: threads that wait for a busy core slow all of them.
-            torch.set_num_threads(max(1, torch.get_num_threads() - spec.workers))
-        console.print(f"device: {self.accelerator.device}, {precision}, {torch.get_num_threads()} threads")
-        self.train_data, self.validation = _open(recipe)
-        self.batches = len(self.train_data) // spec.batch
-        if self.batches == 0:
-            raise UserError(
-                f"{len(self.train_data)} samples make no batch of {spec.batch}; lower training.batch"
-            )
+        self.bf16 = spec.precision == "bf16" or (spec.precision == "auto" and _computes_bf16(self.device))
+        _check_folder(recipe, out)
+        self.sets = open_sets(recipe)
+        self.batches = self._count_batches()
         torch.manual_seed(spec.seed)
-        try:
-            self.arguments = arguments(recipe.network.preset, None, **recipe.network.overrides())
-            network, self.layout = build(self.arguments)
-        except ValueError as error:
-            raise UserError(f"recipe, network: {error}") from None
-        if any(size % 32 for size in spec.sizes):
-            raise UserError(f"recipe, training.sizes: expected multiples of 32, got {spec.sizes}")
-        self.average = copy.deepcopy(network).requires_grad_(False).to(self.accelerator.device)
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.AdamW(
-            _parameter_groups(network, spec.weight_decay), lr=spec.learning_rate, fused=True
-        )
-        self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
-        self.state = State()
+        network, started = open_network(recipe, self.sets.labels, before)
+        self.layout = network.layout
+        self.frames: int | None = None
+        if recipe.recognises and spec.trains != "pose":
+            self.frames = network.frames
+        freeze(network, spec.trains)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimizer = make_optimizer(self.network, spec)
+        self.progress = checkpoint.Progress()
         self.stopping = False
         self._clock = time.monotonic()
-        self._claim_folder()
-
-    def _claim_folder(self) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(dataclasses.asdict(self.recipe), indent=1)
-        file = self.out / "recipe.json"
-        if file.exists() and file.read_text() != text:
-            raise UserError(f"{self.out}: holds a run of another recipe; give another folder with --out")
-        write_whole(file, text.encode())
-        if (self.out / "last.pt").exists():
+        count, threads = self.accelerator.num_processes, torch.get_num_threads()
+        how = f"{self.device}, {'bf16' if self.bf16 else 'fp32'}, threads: {threads}, processes: {count}"
+        from_where = f"; starts from {started}" if started else ""
+        self.console.print(f"{recipe.name}: {how}{from_where}", markup=False)
+        if (out / "last.pt").exists():
             self.restore()
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            write_whole(out / "recipe.json", json.dumps(dataclasses.asdict(recipe), indent=1).encode())
+        self.board = open_board(self)
+
+    @property
+    def step(self) -> int:
+        """Steps done since the beginning of the run."""
+        return self.progress.epoch * self.batches + self.progress.batch
+
+    @property
+    def crop_size(self) -> int:
+        """The epoch's: ``sizes`` in their order, each for an even share of the epochs."""
+        sizes = self.recipe.training.sizes or (self.network.size,)
+        return int(sizes[self.progress.epoch * len(sizes) // self.recipe.training.epochs])
+
+    def _count_batches(self) -> int:
+        """Batches an epoch."""
+        spec, processes = self.recipe.training, self.accelerator.num_processes
+        if spec.batch % processes:
+            raise UserError(
+                f"training.batch: expected a multiple of the {processes} processes that share it, "
+                f"got {spec.batch}"
+            )
+        try:
+            counts = [len(source) for source in self.sets.train]
+            return MixedBatches(counts, self.sets.shares, spec.batch, spec.seed, 0).batches
+        except ValueError as error:
+            raise UserError(f"{error}; lower training.batch") from None
 
     def tick(self) -> None:
         """Count the time since the last call (or the start) as spent by the run."""
         now = time.monotonic()
-        self.state.seconds += now - self._clock
+        self.progress.seconds += now - self._clock
         self._clock = now
 
     def save(self) -> None:
@@ -125,57 +114,156 @@ class Run:
         if not self.accelerator.is_main_process:
             return
         state = {
-            "network": self.accelerator.unwrap_model(self.network).state_dict(),
+            "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "progress": dataclasses.asdict(self.state),
+            "progress": dataclasses.asdict(self.progress),
         }
         checkpoint.save(self.out / "last.pt", state)
 
     def restore(self) -> None:
         """Go on from ``last.pt``."""
         saved = checkpoint.load(self.out / "last.pt")
-        self.accelerator.unwrap_model(self.network).load_state_dict(saved["network"])
-        self.average.load_state_dict(saved["average"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.state = State(**saved["progress"])
-        self.console.print(f"resuming at epoch {self.state.epoch + 1}, batch {self.state.batch}")
+        try:
+            self.network.load_state_dict(saved["network"])
+            self.average.load_state_dict(saved["average"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.progress = checkpoint.Progress(**saved["progress"])
+        except (KeyError, ValueError, TypeError, RuntimeError):
+            raise UserError(
+                f"{self.out / 'last.pt'}: expected a checkpoint of this recipe's network, got another one; "
+                "give another folder with --out"
+            ) from None
+        self.console.print(f"resuming at epoch {self.progress.epoch + 1}, batch {self.progress.batch}")
 
-    def export(self) -> Path:
-        """Write the averaged weights with what they scored."""
-        path = self.out / "weights.safetensors"
-        scores = self.state.history[-1] if self.state.history else {}
+    def export(self, name: str) -> Path:
+        """Write the averaged weights with what they scored and what they were trained on."""
+        path = self.out / name
+        data = dataclasses.asdict(self.recipe.data)
         about = {
-            "preset": self.recipe.network.preset,
-            "scores": json.dumps(scores),
+            "preset": self.recipe.network.preset or "",
+            "recipe": self.recipe.name,
             "source": self.recipe.source,
+            "data": json.dumps(data),
+            "scores": json.dumps(self.progress.history[-1] if self.progress.history else {}),
+            "action_labels": json.dumps(self.average.action_labels),
         }
         if self.accelerator.is_main_process:
-            save_weights(path, self.average, self.arguments, about)
+            save_weights(path, self.average, self.average.arguments, about)
         return path
 
 
-def train(recipe: Recipe, out: Path, console: Console) -> Path:
-    """Train, or resume, a recipe in the folder ``out``; returns the weight file.
+def train_chain(chain: Sequence[Recipe], out: Path, console: Console) -> Path:
+    """Train the stages of a chain one after the other; returns the last one's weight file.
 
-    Ctrl-C writes a checkpoint first; the same command goes on from it.
+    A stage alone is trained in ``out``; several each in a folder of its own in there, by its name. What
+    is finished is left as it is, what was stopped goes on: the same command does all of it. The data of
+    all stages is looked at before the first, so that what is missing shows at once.
     """
-    run = Run(recipe, out, console)
+    weights: Path | None = None
+    folders = [out / recipe.name if len(chain) > 1 else out for recipe in chain]
+    for recipe, folder in zip(chain[1:], folders[1:], strict=True):
+        if not (folder / WEIGHTS).exists():
+            open_sets(recipe)
+    if not has_board():
+        _of_main(console).print("no TensorBoard log: pip install 'poseact[tensorboard]'", markup=False)
+    for recipe, folder in zip(chain, folders, strict=True):
+        weights = train(recipe, folder, console, weights)
+    if weights is None:
+        raise ValueError("expected at least one stage, got none")
+    _of_main(console).print(f"weights: {weights}\nlog: {weights.parent / 'log.csv'}", markup=False)
+    return weights
+
+
+def train(recipe: Recipe, out: Path, console: Console, before: Path | None = None) -> Path:
+    """Train, or resume, one stage in the folder ``out``; returns the weight file.
+
+    ``before``: the weights of the stage before, which it starts from. Ctrl-C writes a checkpoint
+    first; the same command goes on from it. Raises `UserError`, also where the folder cannot be
+    written.
+    """
+    threads = torch.get_num_threads()
+    if not torch.cuda.is_available() and recipe.training.workers:
+        # Workers need cores of their own: threads that wait for a busy core slow all of them.
+        torch.set_num_threads(max(1, threads - recipe.training.workers))
+    try:
+        if (out / WEIGHTS).exists():
+            _check_folder(recipe, out)
+            _of_main(console).print(f"{recipe.name}: finished before, {out / WEIGHTS}", markup=False)
+            return out / WEIGHTS
+        return _train(Run(recipe, out, console, before))
+    except OSError as error:
+        where = error.filename or out
+        raise UserError(
+            f"{where}: {error.strerror or error}; see to the disk's space and permissions: the same command "
+            "then goes on from the last checkpoint"
+        ) from None
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(run: Run) -> Path:
+    recipe = run.recipe
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console) as progress, _stopping_softly(run):
+    with Progress(*columns, console=run.console) as progress, _stopping_softly(run):
         total = recipe.training.epochs * run.batches
-        task = progress.add_task("training", total=total, completed=_step(run))
-        while run.state.epoch < recipe.training.epochs:
+        task = progress.add_task(recipe.name, total=total, completed=run.step)
+        while run.progress.epoch < recipe.training.epochs:
             train_one_epoch(run, lambda text: progress.update(task, advance=1, description=text))
-            validate(run)
-            run.state = dataclasses.replace(
-                run.state, epoch=run.state.epoch + 1, batch=0, loss_sum=0.0, damaged=0
-            )
             run.save()
-            _write_log(run)
-    return run.export()
+            best = run.progress.best
+            validate(run)
+            write_epoch(run, is_best=run.progress.best != best)
+            run.progress.next_epoch()
+            run.save()
+    path = run.export(WEIGHTS)
+    run.accelerator.wait_for_everyone()
+    return path
+
+
+def _check_folder(recipe: Recipe, out: Path) -> None:
+    """Raise `UserError` where the folder holds a run of another recipe."""
+    file = out / "recipe.json"
+    if not file.exists():
+        return
+    wanted = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    try:
+        differences = _differences(json.loads(file.read_text()), wanted)
+    except ValueError:
+        differences = [f"{file.name} is damaged"]
+    if differences:
+        raise UserError(
+            f"{out}: holds a run of another recipe ({differences[0]}); give another folder with --out"
+        )
+
+
+def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
+    """Where two recipes differ in what is learnt."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        ignored = {"": _MAY_CHANGE, "training": _MAY_CHANGE_IN_TRAINING}.get(name, ())
+        keys = [key for key in dict.fromkeys([*found, *wanted]) if key not in ignored]
+        parts = [(found.get(k), wanted.get(k), f"{name}.{k}" if name else k) for k in keys]
+        return [text for part in parts for text in _differences(*part)]
+    return [] if found == wanted else [f"{name}: {found} there, {wanted} here"]
+
+
+def _of_main(console: Console) -> Console:
+    """The console in the main process, a silent one in the others."""
+    return console if _accelerator().is_main_process else Console(quiet=True)
+
+
+def _accelerator() -> Accelerator:
+    """This process among those that a launcher started, on its GPU or the CPU.
+
+    Whether to compute in bf16 is for the recipe to say, stage by stage.
+    """
+    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    return torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bf16()
 
 
 @contextlib.contextmanager
@@ -194,146 +282,3 @@ def _stopping_softly(run: Run) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def crop_size(run: Run) -> int:
-    """The epoch's crop size: ``sizes`` in their order, each for an even share of the epochs."""
-    sizes = run.recipe.training.sizes or (run.average.size,)
-    return sizes[run.state.epoch * len(sizes) // run.recipe.training.epochs]
-
-
-def train_one_epoch(run: Run, advance: Any) -> None:
-    """The rest of the epoch that ``run.state`` is in."""
-    spec, state = run.recipe.training, run.state
-    network: MultitaskNetwork = run.network
-    size = crop_size(run)
-    examples = Examples([run.train_data], run.layout, size, run.recipe.augmentation, spec.seed, state.epoch)
-    loader = run.accelerator.prepare(training_loader(examples, [1.0], spec.batch, spec.workers, state.batch))
-    network.train()
-    saved = time.monotonic()
-    for batch in loader:
-        rate = learning_rate(_step(run), spec.epochs * run.batches, spec.learning_rate, spec.warmup_steps)
-        for group in run.optimizer.param_groups:
-            group["lr"] = rate
-        loss = _step_once(run, network, batch)
-        state.loss_sum += loss
-        state.batch += 1
-        state.damaged += int((~batch["readable"]).sum())
-        _check(run, examples, loss)
-        advance(f"epoch {state.epoch + 1}/{spec.epochs} loss {state.loss_sum / state.batch:.3f}")
-        run.tick()
-        if run.stopping or time.monotonic() - saved > 60 * spec.checkpoint_minutes:
-            saved = time.monotonic()
-            run.save()
-        if run.stopping:
-            run.console.print("stopped; the same command goes on from here")
-            raise KeyboardInterrupt
-
-
-def _step_once(run: Run, network: nn.Module, batch: dict[str, Tensor]) -> float:
-    frames = to_input(batch["frames"], batch["power"]).contiguous(memory_format=torch.channels_last)
-    with run.accelerator.autocast():
-        output = network(frames)
-    if not output.visibility.isfinite().all():  # cross-entropy refuses them with a message of its own
-        return math.nan
-    loss = total_loss(output, batch, run.recipe.training.heat_map_weight)
-    run.accelerator.backward(loss)
-    run.accelerator.clip_grad_norm_(network.parameters(), run.recipe.training.clip_norm)
-    run.optimizer.step()
-    run.optimizer.zero_grad()
-    _update_average(run)
-    return loss.item()
-
-
-def _update_average(run: Run) -> None:
-    """Running mean of the weights; its decay grows at the start so that early ones fade."""
-    step = _step(run) + 1
-    decay = min(run.recipe.training.average, (1 + step) / (10 + step))
-    network = run.accelerator.unwrap_model(run.network)
-    with torch.no_grad():
-        torch._foreach_lerp_(list(run.average.parameters()), list(network.parameters()), 1 - decay)
-        for mine, theirs in zip(run.average.buffers(), network.buffers(), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, 1 - decay)
-
-
-def _check(run: Run, examples: Examples, loss: float) -> None:
-    if not math.isfinite(loss):
-        raise UserError(
-            f"{run.out}: the loss became {loss} in epoch {run.state.epoch + 1}; "
-            "lower training.learning_rate and start again in another folder"
-        )
-    if run.state.damaged > DAMAGED_SHARE * len(run.train_data):
-        raise UserError(
-            f"{run.state.damaged} of {len(run.train_data)} samples cannot be read, over "
-            f"{DAMAGED_SHARE:.0%}: {'; '.join(_first_damaged(examples))}; mend the data set"
-        )
-
-
-def _first_damaged(examples: Examples, most: int = 5) -> list[str]:
-    messages: list[str] = []
-    for which, source in enumerate(examples.sources):
-        for index in range(len(source)):
-            try:
-                examples.read((which, index))
-            except UserError as error:
-                messages.append(str(error))
-            if len(messages) == most:
-                return messages
-    return messages
-
-
-def validate(run: Run) -> None:
-    """Score the averaged weights, at the epoch's crop size, and add the epoch's row to the history.
-
-    At another size than it is trained at, a network scores lower than it will (docs/experiments.md).
-    """
-    state, size = run.state, crop_size(run)
-    scores = evaluate_pose(run.average, run.layout, run.validation, run.accelerator.device, size=size)
-    run.tick()
-    row = {
-        "epoch": state.epoch + 1,
-        "minutes": round(state.seconds / 60, 2),
-        "crop": size,
-        "loss": state.loss_sum / max(1, state.batch),
-        "damaged": state.damaged,
-    }
-    metric = scores.metric
-    row |= {f"{metric} block {k + 1}": value for k, value in enumerate(scores.by_block)}
-    state.history.append(row)
-    shares = " ".join(f"{value:.3f}" for value in scores.by_block)
-    run.console.print(
-        f"epoch {row['epoch']:>3}  {row['minutes']:6.1f} min  loss {row['loss']:.4f}  "
-        f"{metric} by block {shares}"
-    )
-
-
-def _write_log(run: Run) -> None:
-    if run.accelerator.is_main_process:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(run.state.history[-1]))
-        writer.writeheader()
-        writer.writerows(run.state.history)
-        write_whole(run.out / "log.csv", text.getvalue().encode())
-
-
-def _step(run: Run) -> int:
-    return run.state.epoch * run.batches + run.state.batch
-
-
-def _open(recipe: Recipe) -> tuple[SampleSource | TrackSource, SampleSource]:
-    data = recipe.data
-    root = Path(data.root) if data.root else None
-    return (
-        open_data(data.name, root, data.split, data.count),
-        as_stills(open_data(data.name, root, data.validation, data.validation_count), TEST_STEP),
-    )
-
-
-def _parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Filters decay; the biases of batch norm do not."""
-    parameters = list(network.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]

@@ -1,56 +1,88 @@
-"""The pose loss (P Eq. 3) with masks, and the heat-map term that speeds up the start."""
+"""What training minimises: the pose loss (P Eq. 3) with masks, the heat-map term, and the actions'.
+
+Stills (N, J, ...) and clips (N, T, J, ...) alike. Every loss is a sum over what is supervised,
+divided by how much of it a whole step has (`counts`), so that the parts of a batch add up to the
+loss of the batch, whichever process computes them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from poseact.network.pose import drawn_maps
-from poseact.structures import NetworkOutput, PoseOutput
+from poseact.structures import ActionOutput, PoseOutput
 
 VISIBILITY_WEIGHT = 0.01
 """From the authors' code."""
+_LEAST = 1e-12
+_LEAST_PROBABILITY = 1e-30
+"""Below it a class has no gradient: far under what a float32 soft-max gives where it can still learn."""
+
+Labels = dict[str, Tensor]
+"""A batch of one kind: see `data.augment.Example`."""
 
 
-def pose_loss(output: PoseOutput, batch: dict[str, Tensor]) -> Tensor:
-    """Eq. 3: mean over valid joints of L1 + squared L2 of the coordinates, in crop units.
+def counts(parts: Iterable[Labels]) -> Tensor:
+    """How many joints are valid, how many are annotated, and how many actions are known: (3,) float64."""
+    names = ("valid", "visible_known", "action_known")
+    return torch.stack([torch.stack([part[name].sum() for name in names]) for part in parts]).sum(0).double()
 
-    ``batch``: ``pose`` (N, J, 3), ``valid`` and ``depth_valid`` (N, J). Invalid joints get
+
+def pose_loss(output: PoseOutput, labels: Labels, valid: Tensor) -> Tensor:
+    """Eq. 3: L1 + squared L2 of the coordinates, in crop units, summed and divided by ``valid``.
+
+    ``labels``: ``pose`` (N, [T,] J, 3), ``valid`` and ``depth_valid`` (N, [T,] J). Invalid joints get
     exactly zero gradient, and z does where its depth is not known.
     """
     dim = output.pose.shape[-1]
-    mask = batch["valid"].unsqueeze(-1).expand_as(output.pose)
+    mask = labels["valid"].unsqueeze(-1).expand_as(output.pose)
     if dim == 3:
-        mask = torch.cat([mask[..., :2], (batch["valid"] & batch["depth_valid"]).unsqueeze(-1)], -1)
-    difference = torch.where(mask, output.pose - batch["pose"][..., :dim], 0.0)
-    return (difference.abs() + difference**2).sum() / batch["valid"].sum().clamp(min=1)
+        mask = torch.cat([mask[..., :2], (labels["valid"] & labels["depth_valid"]).unsqueeze(-1)], -1)
+    difference = torch.where(mask, output.pose - labels["pose"][..., :dim], 0.0)
+    return (difference.abs() + difference**2).sum() / valid.clamp(min=1)
 
 
-def visibility_loss(output: PoseOutput, batch: dict[str, Tensor]) -> Tensor:
-    """Binary cross-entropy of 'inside the crop' (P 5.2), mean over annotated joints."""
-    known = batch["visible_known"]
-    loss = F.binary_cross_entropy(output.visibility, batch["visible"], reduction="none")
-    return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1)
+def visibility_loss(output: PoseOutput, labels: Labels, known: Tensor) -> Tensor:
+    """Binary cross-entropy of 'inside the crop' (P 5.2) over annotated joints, divided by ``known``."""
+    p, target = output.visibility, labels["visible"]
+    loss = target * p.clamp(min=_LEAST).log() + (1 - target) * (1 - p).clamp(min=_LEAST).log()
+    return -torch.where(labels["visible_known"], loss, 0.0).sum() / known.clamp(min=1)
 
 
-def heat_map_loss(output: PoseOutput, batch: dict[str, Tensor]) -> Tensor:
-    """Cross-entropy of each heat map to a Gaussian of one cell, mean over valid joints.
+def heat_map_loss(output: PoseOutput, labels: Labels, valid: Tensor) -> Tensor:
+    """Cross-entropy of each heat map to a Gaussian of one cell over valid joints, divided by ``valid``.
 
     Not in the paper: on photographs it reaches the same PCK in fewer steps.
     """
     maps = output.heat_maps
-    pose = torch.where(batch["valid"].unsqueeze(-1), batch["pose"], 0.0)
+    pose = torch.where(labels["valid"].unsqueeze(-1), labels["pose"], 0.0)
     target = drawn_maps(pose, maps.shape[-1]).flatten(-2)
     loss = -(target * maps.flatten(-2).log_softmax(-1)).sum(-1)
-    return torch.where(batch["valid"], loss, 0.0).sum() / batch["valid"].sum().clamp(min=1)
+    return torch.where(labels["valid"], loss, 0.0).sum() / valid.clamp(min=1)
 
 
-def total_loss(output: NetworkOutput, batch: dict[str, Tensor], heat_map_weight: float) -> Tensor:
-    """The sum over all blocks (every block is supervised)."""
-    total = output.pose.new_zeros(())
-    for block in output.blocks:
-        total = total + pose_loss(block, batch) + VISIBILITY_WEIGHT * visibility_loss(block, batch)
+def poses_loss(blocks: Iterable[PoseOutput], labels: Labels, count: Tensor, heat_map_weight: float) -> Tensor:
+    """The pose losses of all blocks, added: every block is supervised. ``count``: see `counts`."""
+    total = labels["pose"].new_zeros(())
+    for block in blocks:
+        total = total + pose_loss(block, labels, count[0])
+        total = total + VISIBILITY_WEIGHT * visibility_loss(block, labels, count[1])
         if heat_map_weight:
-            total = total + heat_map_weight * heat_map_loss(block, batch)
+            total = total + heat_map_weight * heat_map_loss(block, labels, count[0])
     return total
+
+
+def actions_loss(output: ActionOutput, labels: Labels, count: Tensor) -> Tensor:
+    """Categorical cross-entropy of every block of both streams and of the aggregation, added.
+
+    Clips whose action is not known have none of it. ``count``: see `counts`.
+    """
+    target, known = labels["action"].unsqueeze(-1), labels["action_known"]
+    total = output.action.new_zeros(())
+    for probabilities in (*output.pose_actions, *output.appearance_actions, output.action):
+        log = probabilities.clamp(min=_LEAST_PROBABILITY).log().gather(-1, target).squeeze(-1)
+        total = total - torch.where(known, log, 0.0).sum()
+    return total / count[2].clamp(min=1)

@@ -1,4 +1,4 @@
-"""Recipes: typed YAML files, overridable by ``key.sub=value``."""
+"""Recipes: typed YAML files, one a stage of training, overridable by ``key.sub=value``."""
 
 from __future__ import annotations
 
@@ -6,106 +6,203 @@ import dataclasses
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
 
-from poseact.data.augment import Augmentation
+from poseact.data import NAMES
+from poseact.data.augment import AUGMENTATIONS, Augmentation
 from poseact.errors import UserError
+from poseact.training.typed import typed
+
+MOST_CHECKPOINT_MINUTES = 5.0
+SECTIONS = ("network", "data", "training", "augmentation", "roots")
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A preset and what differs from it (see `network.MultitaskNetwork`)."""
+    """Where the network comes from, and what differs from that (see `network.MultitaskNetwork`).
 
-    preset: str
+    It is built from ``preset`` (in the ``variant`` asked for), or starts from ``weights``: a file, or
+    a published network's name. A stage that comes after another starts from that one's weights, unless
+    it names its own. ``actions: auto``: a network that recognises the actions of the data; without it,
+    one for poses alone.
+    """
+
+    preset: str | None = None
+    weights: str | None = None
+    actions: Literal["auto"] | None = None
+    variant: Literal["paper", "released"] | None = None
     layout: str | None = None
     width: int | None = None
     blocks: int | None = None
     size: int | None = None
+    depth_maps: int | None = None
+    context: int | None = None
+    frames: int | None = None
+    pose_stream: Literal["v1", "v2"] | None = None
 
     def overrides(self) -> dict[str, str | int]:
-        """The arguments that differ from the preset."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k != "preset" and v is not None}
+        """The arguments that differ from the preset, or from the weights."""
+        rest = ("preset", "weights", "actions", "variant")
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in rest and v is not None}
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A data set of the mix: its split, and its share of every batch, in any unit.
+
+    ``count``: at most so many items of it; synthetic people: so many. ``draws``: stills or clips of each
+    video in one pass. ``swap_sides``: see `data.loading.chosen`.
+    """
+
+    split: str
+    share: float = 1.0
+    count: int | None = None
+    draws: int = 1
+    swap_sides: bool = False
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """What is scored after each epoch: a data set's split, or ``count`` items of it, evenly spaced."""
+
+    set: str
+    split: str
+    count: int | None = None
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """The data set trained on, and the split of it that is scored after each epoch.
+    """``train``: the mix by the sets' names; an epoch is one pass over the first (see `data.mixing`)."""
 
-    ``count``, ``validation_count``: samples an epoch and in validation, for synthetic data.
-    """
-
-    name: str
-    split: str
-    validation: str
-    root: str | None = None
-    count: int | None = None
-    validation_count: int | None = None
+    train: dict[str, TrainingSet]
+    validation: ValidationSet
 
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """AdamW with a linear warm-up and a cosine down to zero.
+    """How a stage is trained; the defaults are those of the package's own recipes.
 
-    ``average``: decay of the running mean of the weights, which is what is scored and saved.
-    ``heat_map_weight``: see `losses.heat_map_loss`; 0 leaves Eq. 3 alone.
-    ``sizes``: crop sizes in pixels to train at, among which the epochs are shared out evenly in
-    that order (small crops first learn faster); the network's own size where empty.
-    ``precision``: ``auto`` takes bf16 where the device computes in it. ``workers``: processes
-    that prepare batches, 0: none beside the one that trains, best on two cores.
+    - ``batch``: stills or clips a step, over all processes; each process takes its share in
+      ``accumulation`` parts, one after the other, for want of memory.
+    - ``trains``: the pose part, the action heads or all; the rest is frozen, batch norm's statistics
+      included. ``poses`` that the action heads read: those estimated, or the annotated ones, with
+      Gaussian noise of ``pose_noise`` crop units where ``noisy``.
+    - ``schedule``: a linear warm-up of ``warmup_steps``, then ``cosine`` down to zero; ``plateau``:
+      x ``factor`` after ``patience`` epochs without a better validation; ``steps``: x ``factor`` after
+      each epoch of ``milestones``.
+    - ``pose_weight``, ``action_weight``, ``heat_map_weight``: of the losses (see `losses`).
+    - ``clip_norm``: largest norm of the gradient, 0: any. ``average``: decay of the running mean of
+      the weights, which is what is scored and saved, 0: the weights themselves.
+    - ``sizes``: crop sizes in pixels to train at, among which the epochs are shared out evenly in
+      that order (small crops first learn faster); the network's own size where empty.
+    - ``precision``: ``auto`` takes bf16 where the device computes in it. ``workers``: processes
+      that prepare batches, 0: none beside the one that trains, best on two cores.
+    - ``sample_every``: epochs between sheets of validation samples with the network's answers, 0: none.
     """
 
     epochs: int
     batch: int
     learning_rate: float
+    optimizer: Literal["adamw", "rmsprop", "sgd"] = "adamw"
+    schedule: Literal["cosine", "plateau", "steps"] = "cosine"
+    momentum: float = 0.98
     weight_decay: float = 0.01
     warmup_steps: int = 200
+    patience: int = 3
+    factor: float = 0.2
+    milestones: tuple[int, ...] = ()
+    trains: Literal["all", "pose", "action"] = "all"
+    poses: Literal["estimated", "given", "noisy"] = "estimated"
+    pose_noise: float = 0.0
+    pose_weight: float = 1.0
+    action_weight: float = 1.0
+    heat_map_weight: float = 0.05
     clip_norm: float = 1.0
     average: float = 0.999
-    heat_map_weight: float = 0.05
     sizes: tuple[int, ...] = ()
     seed: int = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    accumulation: int = 1
     workers: int = 0
     checkpoint_minutes: float = 2.0
+    sample_every: int = 1
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One experiment. ``source``: where it comes from; ``expected``: scores and hours."""
+    """One stage of an experiment.
+
+    ``source``: its place in the paper, or whose idea it is; ``expected``: scores; ``hours``: and on
+    what. ``after``: the recipe whose weights it starts from. ``roots``: the data sets' folders.
+    ``name``: its file's, without the ending.
+    """
 
     source: str
     expected: str
+    hours: str
     network: NetworkSpec
     data: DataSpec
     training: TrainingSpec
+    after: str | None = None
+    roots: dict[str, str] = field(default_factory=dict)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    name: str = ""
+
+    @property
+    def recognises(self) -> bool:
+        """Whether the network has action heads."""
+        return self.network.actions == "auto"
+
+    @property
+    def learns_poses(self) -> bool:
+        """Whether the pose loss is minimised."""
+        return self.training.trains != "action" and self.training.pose_weight > 0
+
+    @property
+    def learns_actions(self) -> bool:
+        """Whether the loss of the actions is minimised."""
+        return self.recognises and self.training.trains != "pose" and self.training.action_weight > 0
+
+
+class _Override(NamedTuple):
+    """One ``key.sub=value`` of the command line; ``stage`` None: for every stage that has the key."""
+
+    text: str
+    stage: str | None
+    keys: tuple[str, ...]
+    value: Any
 
 
 def read_recipe(name: str, overrides: list[str]) -> Recipe:
-    """Read a recipe file, or one that the package carries by its name.
+    """The last stage of `read_chain`."""
+    return read_chain(name, overrides)[-1]
 
-    ``overrides``: ``key.sub=value``. Raises `UserError` on a missing or damaged file, an
-    unknown key, a wrong type, or an override without ``=``.
+
+def read_chain(name: str, overrides: list[str]) -> list[Recipe]:
+    """A recipe, a file or one that the package carries by its name, after all that it comes after.
+
+    ``overrides``: ``key.sub=value`` for all stages that have the key, ``STAGE:key.sub=value`` for one.
+    A stage that names ``network.weights`` starts there: those before it are left out.
+    Raises `UserError` on a missing or damaged file, an unknown key, a wrong type, or an override that
+    is not one or that no stage has.
     """
-    path = _locate(name)
-    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
-    parser.add_class_arguments(Recipe)
-    parser.add_argument("--recipe", action="config")
-    for override in overrides:
-        if "=" not in override or override.startswith("-"):
-            raise UserError(f"override {override!r}: expected key.sub=value, such as training.epochs=10")
-    try:
-        text = path.read_text()
-        if not isinstance(yaml.safe_load(text), dict):
-            raise UserError(f"{path}: expected a recipe, a YAML mapping; see the recipes of the package")
-        config = parser.parse_args([f"--recipe={path}", *(f"--{o}" for o in overrides)])
-        built = parser.instantiate(config)
-    except (ArgumentError, ValueError, TypeError, yaml.YAMLError, OSError) as error:
-        raise UserError(f"{path}: {_one_line(error)}; mend the recipe or the override") from None
-    return Recipe(**{f.name: built[f.name] for f in dataclasses.fields(Recipe)})
+    wanted = [_parsed(text) for text in overrides]
+    taken: set[str] = set()
+    chain: list[Recipe] = []
+    place: Path | None = _locate(name, None)
+    while place:
+        if place.stem in (recipe.name for recipe in chain):
+            raise UserError(f"{place}: comes after itself; mend 'after' in one of the recipes")
+        chain.insert(0, _read(place, wanted, taken))
+        first = chain[0]
+        place = _locate(f"{first.after}.yaml", place) if first.after and not first.network.weights else None
+    for override in wanted:
+        if override.text not in taken:
+            stages = ", ".join(recipe.name for recipe in chain)
+            raise UserError(f"override {override.text!r}: no stage of {stages} has such a key; check it")
+    return chain
 
 
 def packaged() -> list[str]:
@@ -114,13 +211,108 @@ def packaged() -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
-def _locate(name: str) -> Path:
-    path = Path(name)
+def _locate(name: str, beside: Path | None) -> Path:
+    """The file of a recipe: as named, beside the recipe that comes after it, or in the package."""
+    path = Path(name) if beside is None else beside.parent / name
     if path.is_file():
         return path
-    if path.parent == Path() and path.name in packaged():
-        return Path(str(resources.files("poseact") / "recipes" / path.name))
+    if Path(name).parent == Path() and Path(name).name in packaged():
+        return Path(str(resources.files("poseact") / "recipes" / Path(name).name))
     raise UserError(f"{name}: no such recipe file; the package carries {', '.join(packaged())}")
+
+
+def _parsed(text: str) -> _Override:
+    name, equals, value = text.partition("=")
+    stage, colon, key = name.rpartition(":")
+    keys = tuple(key.split("."))
+    if not equals or text.startswith("-") or not all(keys):
+        raise UserError(f"override {text!r}: expected key.sub=value, such as training.epochs=10")
+    try:
+        return _Override(text, stage if colon else None, keys, yaml.safe_load(value))
+    except yaml.YAMLError as error:
+        raise UserError(f"override {text!r}: {_one_line(error)}; quote the value") from None
+
+
+def _read(path: Path, overrides: list[_Override], taken: set[str]) -> Recipe:
+    """One stage; the texts of the overrides that it takes are added to ``taken``."""
+    try:
+        content = yaml.safe_load(path.read_text())
+        if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+            raise UserError(f"{path}: expected a recipe, a YAML mapping; see the recipes of the package")
+        _name_ranges(content)
+        for override in overrides:
+            if override.stage in (None, path.stem) and _put(content, override):
+                taken.add(override.text)
+                _name_ranges(content)
+        if "name" in content:
+            raise ValueError("name: no such key; a recipe's name is that of its file")
+        recipe = typed(Recipe, {**content, "name": path.stem})
+    except (ValueError, yaml.YAMLError, OSError) as error:
+        raise UserError(f"{path}: {_one_line(error)}; mend the recipe or the override") from None
+    for problem in _problems(recipe):
+        raise UserError(f"{path}: {problem}")
+    return recipe
+
+
+def _name_ranges(content: dict[str, Any]) -> None:
+    """Replace the name of an augmentation by its ranges."""
+    name = content.get("augmentation")
+    if isinstance(name, str):
+        if name not in AUGMENTATIONS:
+            raise ValueError(
+                f"augmentation: expected ranges or one of {', '.join(AUGMENTATIONS)}, got {name}"
+            )
+        content["augmentation"] = dataclasses.asdict(AUGMENTATIONS[name])
+
+
+def _put(content: dict[str, Any], override: _Override) -> bool:
+    """Set a value; False where the mapping that would hold it is not in this recipe.
+
+    A section that the recipe leaves out is there all the same; whether it has the key is for the typed
+    parser to say. Folders may be named for all data sets, also for those that the recipe does not use.
+    """
+    *parents, last = override.keys
+    if override.keys[0] == "roots" and last not in NAMES:
+        return False
+    inner = content
+    for depth, key in enumerate(parents):
+        if depth == 0 and key in SECTIONS and inner.get(key) is None:
+            inner[key] = {}
+        if not isinstance(inner.get(key), dict):
+            return False
+        inner = inner[key]
+    inner[last] = override.value
+    return True
+
+
+def _problems(recipe: Recipe) -> list[str]:
+    """What no type can tell."""
+    network, data, spec = recipe.network, recipe.data, recipe.training
+    starts = [network.preset, network.weights or recipe.after]
+    shares = [part.share for part in data.train.values()]
+    checks = [
+        (sum(start is not None for start in starts) == 1,
+         "network: expected either a preset, or weights or a recipe that it comes after"),
+        (network.variant is None or network.preset is not None,
+         "network.variant: belongs to a preset; weights have one already"),
+        (bool(data.train), "data.train: expected at least one data set"),
+        (all(share > 0 for share in shares), f"data.train: expected shares above zero, got {shares}"),
+        (all(part.draws > 0 for part in data.train.values()), "data.train: expected draws of at least 1"),
+        (recipe.recognises or (spec.trains != "action" and spec.poses == "estimated"),
+         "network.actions: expected auto, to train actions or to give poses to the action heads"),
+        (recipe.learns_poses or recipe.learns_actions, "training: expected a loss; all weights are 0"),
+        (spec.epochs > 0 and spec.batch > 0 and spec.accumulation > 0,
+         "training: expected epochs, batch and accumulation of at least 1"),
+        (0 <= spec.average < 1, f"training.average: expected at least 0 and below 1, got {spec.average}"),
+        (not any(size < 32 or size % 32 for size in spec.sizes),
+         f"training.sizes: expected multiples of 32, got {list(spec.sizes)}"),
+        (0 <= spec.checkpoint_minutes <= MOST_CHECKPOINT_MINUTES,
+         f"training.checkpoint_minutes: expected 0 to {MOST_CHECKPOINT_MINUTES:g}"),
+        ((spec.poses == "noisy") == (spec.pose_noise > 0),
+         "training.pose_noise: expected above 0 where poses are noisy, else 0"),
+        (recipe.augmentation.scale[0] > 0, "augmentation.scale: expected values above 0"),
+    ]  # fmt: skip
+    return [message for holds, message in checks if not holds]
 
 
 def _one_line(error: Exception) -> str:

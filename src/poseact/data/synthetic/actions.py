@@ -681,12 +681,20 @@ def _wave_both(rng: Rng, t: FloatArray) -> _Take:
 
 
 def _raise_hand(rng: Rng, t: FloatArray) -> _Take:
+    return _raising(rng, t, ("right",))
+
+
+def _raise_both(rng: Rng, t: FloatArray) -> _Take:
+    return _raising(rng, t, ("right", "left"))
+
+
+def _raising(rng: Rng, t: FloatArray, sides: tuple[str, ...]) -> _Take:
+    """Hands that go up, stay a while, and come down."""
     phase, rest = _phase(rng, t, rng.uniform(0.26, 0.55)), rng.uniform(0.02, 0.1)
     top = rest + rng.uniform(0.18, 0.3)
     leave = rng.uniform(top + 0.1, 0.8)
     curves = _add(_standing(rng), _sway(rng, t)) | _other_arm(rng)
-    both = rng.random() < 1 / 3
-    for side in ("right", "left") if both else ("right",):
+    for side in sides:
         shift = rng.normal(0, 0.015)
         up = _through(phase + shift, [0, rest, top, leave], [0, 0, 1, 1])
         low = _hanging(rng, side)
@@ -697,7 +705,7 @@ def _raise_hand(rng: Rng, t: FloatArray) -> _Take:
         curves |= {name: _between(value, there.get(_part(name), value), up) for name, value in low.items()}
         for name in ("wrist_at", "elbow_to"):
             curves.pop(f"{side}_{name}", None)
-        if not both:
+        if len(sides) == 1:
             curves["side"] = curves["side"] + rng.uniform(0, 6) * up
     curves["nod"] = curves["nod"] - rng.uniform(0, 10) * up
     return _Take(curves)
@@ -929,8 +937,9 @@ def holding(motion: Motion) -> npt.NDArray[np.bool_]:
 _MOVEMENTS: dict[str, Callable[[Rng, FloatArray], _Take]] = {
     "walk": _walk, "run": _run, "jumping_jacks": _jumping_jacks, "squat": _squat, "push_up": _push_up,
     "sit_up": _sit_up, "wave_left": _wave, "wave_right": _wave, "wave_both": _wave_both,
-    "raise_hand": _raise_hand, "clap": _clap, "punch": _punch, "kick": _kick, "throw": _throw,
-    "bow": _bow, "jump_rope": _jump_rope, "idle": _idle, "phone_call": _phone_call, "drink": _drink,
+    "raise_hand": _raise_hand, "raise_both": _raise_both, "clap": _clap, "punch": _punch,
+    "kick": _kick, "throw": _throw, "bow": _bow, "jump_rope": _jump_rope,
+    "idle": _idle, "phone_call": _phone_call, "drink": _drink,
 }  # fmt: skip
 ACTIONS: tuple[str, ...] = tuple(_MOVEMENTS)
 """The actions that `random_motion` knows."""

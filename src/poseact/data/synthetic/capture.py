@@ -231,6 +231,8 @@ _NPZ_JOINTS = {
                            ("ankle", "Foot"), ("toe", "Toes"))},
 }  # fmt: skip
 """Our names and those of the Bandai-Namco skeleton."""
+LARGE_ACTION = 100
+"""Clips that an action needs to be trained on, see `split_by_style`."""
 _NPZ_FIELDS = ("positions", "lengths", "clip", "action", "style", "joint_names", "fps")
 
 
@@ -278,6 +280,11 @@ class MotionClips:
             _clips=tuple(self._clips[i] for i in kept),
         )
 
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many frames each clip has."""
+        return tuple(len(clip) for clip in self._clips)
+
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many clips each action has, most first."""
@@ -306,6 +313,30 @@ class MotionClips:
             self.subset(i for i in numbers if self.styles[i] not in wanted),
             self.subset(i for i in numbers if self.styles[i] in wanted),
         )
+
+
+def split_by_style(clips: MotionClips, split: str) -> MotionClips:
+    """The clips of a split: ``train``, ``val``, ``test`` or ``all``.
+
+    All but ``all`` keep the actions that have at least `LARGE_ACTION` clips. Of the styles that all of
+    these have, by name, the last is ``test`` and the second ``val``; every other style is ``train``.
+    Raises ``UserError`` where there are fewer than three such styles.
+    """
+    if split == "all":
+        return clips
+    large = [action for action, count in clips.counts.items() if count >= LARGE_ACTION]
+    kept = clips.of_actions(large)
+    common = sorted(
+        set.intersection(set(kept.styles), *(set(kept.of_actions([action]).styles) for action in large))
+    )
+    if len(common) < 3:
+        raise UserError(
+            f"motions: expected three styles that all actions of {LARGE_ACTION} clips have, "
+            f"found {common or 'none'}; use the split 'all'"
+        )
+    held_out = {"val": common[1], "test": common[-1]}
+    train, _ = kept.by_style(held_out.values())
+    return train if split == "train" else kept.by_style([held_out[split]])[1]
 
 
 def read_motions_npz(path: Path | str) -> MotionClips:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poseact.data.synthetic.placing import SOLE as FLAT
-from poseact.data.synthetic.rasteriser import OTHER, Surface
+from poseact.data.synthetic.rasteriser import OTHER, Surface, plain_materials
 from poseact.data.synthetic.rig import BONES, FIGURE, Lengths, starts
 from poseact.data.synthetic.rig import SIDES as SIGNS
 from poseact.data.synthetic.skinning import (
@@ -43,15 +43,17 @@ from poseact.data.synthetic.skinning import (
 )
 from poseact.data.synthetic.wardrobe import (
     SLOT,
+    SLOTS,
     Build,
     Outfit,
     materials_of,
     pick,
     random_build,
+    random_materials,
     random_outfit,
 )
 
-__all__ = ["PROPS", "Person", "posed", "random_person"]
+__all__ = ["PROPS", "Person", "posed", "random_person", "recoloured"]
 
 FloatArray = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
@@ -368,6 +370,20 @@ def _hand(side: str, build: Build, lengths: Lengths, curl: float) -> list[Part]:
     return [palm, thumb]
 
 
+def _fingers(side: str, palm: Part, thumb: Part) -> dict[str, FloatArray]:
+    """Joints of the hand's parts where its fingers are bent to, in the hand's rest pose, metres."""
+
+    def middle(part: Part, ring: int, around: int) -> FloatArray:
+        rings = part.vertices.reshape(-1, around, 3)  # a cap, the rings, a cap
+        return np.asarray(rings[1:-1][ring].mean(0))
+
+    return {
+        f"{side}_hand_tip": middle(palm, -2, 13),
+        f"{side}_thumb": middle(thumb, 3, 9),
+        f"{side}_thumb_tip": middle(thumb, -2, 9),
+    }
+
+
 def _head(build: Build, outfit: Outfit, lengths: Lengths) -> list[Part]:
     """Head with face and ears, and the hair or hat; above the skull's base at the origin."""
     skull = lengths["skull"]
@@ -543,6 +559,7 @@ def random_person(
     outfit = random_outfit(rng, build)
     turned = bind_rotations()
     at = np.asarray(starts(turned, np.zeros(3), lengths), np.float64)
+    points: dict[str, FloatArray] = {}
     parts = [_trunk(build, outfit, lengths), _neck(build, outfit, lengths)]
     if outfit.skirt:
         parts.append(_skirt(build, outfit, lengths))
@@ -555,17 +572,25 @@ def random_person(
     for side in SIGNS:
         relaxed = rng.uniform(0.3, 1.1)
         hand = _hand(side, build, lengths, _PROP_CURLS[held[side]] if side in held else relaxed)
+        points |= _fingers(side, *hand)
         if side in held:
             hand.append(_prop(side, held[side], lengths, rng))
         place([_arm(side, build, outfit, lengths)], f"{side}_upper_arm")
         place(hand, f"{side}_hand")
         place([_leg(side, build, outfit, lengths)], f"{side}_thigh")
         place([_foot(side, build, outfit, lengths)], f"{side}_foot")
-    return _assembled(parts, build, outfit, lengths, turned, at)
+    return recoloured(rng, _assembled(parts, points, build, outfit, lengths, turned, at))
+
+
+def recoloured(rng: np.random.Generator, person: Person) -> Person:
+    """The same person and clothes with skin, hair and cloth of other colours and patterns."""
+    materials = materials_of(random_materials(rng, person.build, person.outfit))
+    return replace(person, surface=replace(person.surface, materials=materials))
 
 
 def _assembled(
     parts: Sequence[Part],
+    points: dict[str, FloatArray],
     build: Build,
     outfit: Outfit,
     lengths: Lengths,
@@ -591,11 +616,14 @@ def _assembled(
         triangles=triangles,
         material=joined("material").astype(np.int32),
         label=np.concatenate([np.full(len(part.triangles), part.label, np.uint8) for part in parts]),
-        materials=materials_of(outfit.materials),
+        materials=plain_materials(np.ones((len(SLOTS), 3))),  # until it is coloured
     )
     return Person(
         surface=surface,
         lengths=lengths,
+        build=build,
+        outfit=outfit,
+        points=points,
         bones=joined("bones").astype(np.int32),
         shares=joined("shares"),
         indices=joined("indices", driver).astype(np.int32),
@@ -608,18 +636,20 @@ def _assembled(
 
 
 def _thickness(build: Build, outfit: Outfit, lengths: Lengths) -> FloatArray:
-    """Radius (22,) of the body around each joint of `FIGURE`, clothes and hair with it."""
+    """Radius (36,) of the body around each joint of `FIGURE`, clothes and hair with it."""
     fat = 1 + 0.12 * max(0.0, build.fat)
     loose = outfit.flare + max(outfit.top, outfit.bottom)
     skull = lengths["skull"]
     around = {
         "pelvis": 0.185, "spine": 0.150, "thorax": 0.120, "hip": 0.150, "shoulder": 0.070,
         "knee": 0.064, "ankle": 0.058, "elbow": 0.048, "wrist": 0.034, "hand": 0.050, "foot": 0.056,
+        "toe": 0.060, "thumb": 0.050, "hand_tip": 0.070, "thumb_tip": 0.060, "clavicle": 0.120,
     }  # fmt: skip
     radii = {name: radius * build.size * fat + loose for name, radius in around.items()}
     crown = 0.0 if outfit.cut == "bald" else 0.5 * max(_HAIRLINES[outfit.cut][3:]) + 0.03
     radii |= {"neck": 0.42 * skull, "head": (0.25 + 2 * crown) * skull, "nose": 0.2 * skull}
+    radii |= {"eye": (0.12 + crown) * skull, "ear": (0.2 + crown) * skull}
     if outfit.skirt:
         radii["hip"] += 0.03
         radii["knee"] += (0.06 + outfit.skirt_flare) * (outfit.skirt > 0.5)
-    return np.array([radii[name.split("_")[-1]] for name in FIGURE.joints])
+    return np.array([radii[name.removeprefix("left_").removeprefix("right_")] for name in FIGURE.joints])

@@ -23,7 +23,7 @@ try:
     from numba import njit
 except ImportError as error:
     raise UserError(
-        "synthetic figures: expected the package numba, found none; pip install 'poseact[synthetic]'"
+        "synthetic people: expected the package numba, found none; pip install 'poseact[synthetic]'"
     ) from error
 
 FloatArray = npt.NDArray[np.float64]

@@ -7,22 +7,23 @@ A bone's rotation takes its rest direction into the world; it is not relative to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from poseact.skeleton import PA17, PA20, Layout
+from poseact.skeleton import COCO17, H36M32, NTU25, PA17, PA20, Layout
 
 FloatArray = npt.NDArray[np.floating]
 
 _EXTREMITIES = tuple(f"{side}_{part}" for side in ("left", "right") for part in ("hand", "foot"))
 FIGURE = Layout(
-    "figure22",
-    (*PA20.joints, "spine", "nose"),
+    "figure36",
+    tuple(dict.fromkeys(j for layout in (PA20, PA17, H36M32, NTU25, COCO17) for j in layout.joints)),
     (*PA17.edges, *(edge for edge in PA20.edges if edge[1] in _EXTREMITIES), ("neck", "nose")),
 )
-"""PA17 and PA20 together, and the nose, which tells where the face looks."""
+"""Every joint of every layout of the package."""
 
 SIDES = {"left": 1.0, "right": -1.0}
 """The sign of x on each side."""
@@ -41,6 +42,14 @@ END = {
     "thigh": "knee", "shank": "ankle", "foot": "foot",
 }  # fmt: skip
 """The joint of `FIGURE`, without its side, where a bone ends; the pelvis ends in both hips."""
+POINTS = {
+    "nose": ("skull", (0, 0.42, 0.52)), "eye": ("skull", (0.145, 0.475, 0.40)),
+    "ear": ("skull", (0.35, 0.41, -0.04)), "toe": ("foot", (0, -0.42, 1.22)),
+    "clavicle": ("clavicle", (0, 0, 0)), "hand_tip": ("hand", (-0.2, -1.5, 0)),
+    "thumb": ("hand", (-0.15, -0.5, 0.3)), "thumb_tip": ("hand", (-0.25, -0.75, 0.4)),
+}  # fmt: skip
+"""Joints that no bone ends in: the bone that carries them and the place in its rest pose, in shares of
+its length, x outwards on the joint's side."""
 LENGTH_SHARES = {
     "hip_width": 0.050, "lumbar": 0.135, "chest": 0.155, "neck": 0.060, "skull": 0.125,
     "clavicle": 0.108, "upper_arm": 0.172, "forearm": 0.150, "hand": 0.058,
@@ -110,8 +119,16 @@ def starts(rotations: FloatArray, root: FloatArray, lengths: Lengths) -> FloatAr
     return at
 
 
-def joints(rotations: FloatArray, root: FloatArray, lengths: Lengths) -> FloatArray:
-    """Joints of `FIGURE` (F, 22, 3) in metres, world."""
+def joints(
+    rotations: FloatArray,
+    root: FloatArray,
+    lengths: Lengths,
+    points: Mapping[str, FloatArray] | None = None,
+) -> FloatArray:
+    """Joints of `FIGURE` (F, 36, 3) in metres, world.
+
+    ``points``: where a person has joints of `POINTS`, (3,) from the start of the bone in its rest pose.
+    """
     at = starts(rotations, root, lengths)
     vectors = rest_vectors(lengths)
     found: dict[str, FloatArray] = {"pelvis": at[..., 0, :]}
@@ -121,7 +138,19 @@ def joints(rotations: FloatArray, root: FloatArray, lengths: Lengths) -> FloatAr
         found[name] = at[..., i, :] + rotations[..., i, :, :] @ vectors[bone]
         if bone.endswith("_thigh"):
             found[f"{side}_hip"] = at[..., i, :]
-    skull = BONES.index("skull")
-    face = np.array([0, 0.42, 0.52]) * lengths["skull"]
-    found["nose"] = at[..., skull, :] + rotations[..., skull, :, :] @ face
+    for name in FIGURE.joints:
+        if name not in found:
+            i, usual = _point(name, lengths)
+            offset = (points or {}).get(name, usual)
+            found[name] = at[..., i, :] + rotations[..., i, :, :] @ offset
     return np.stack([found[name] for name in FIGURE.joints], axis=-2)
+
+
+def _point(name: str, lengths: Lengths) -> tuple[int, FloatArray]:
+    """The bone (an index) that carries a joint of `POINTS`, and the joint's place in its rest pose."""
+    side, _, part = name.partition("_")
+    sign = SIDES.get(side, 0.0)
+    bone, shares = POINTS[part if sign else name]
+    offset = np.array(shares) * lengths[bone] * (sign or 1.0, 1.0, 1.0)
+    own = f"{side}_{bone}"
+    return BONES.index(own if own in BONES else bone), offset

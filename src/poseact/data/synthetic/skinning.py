@@ -21,13 +21,14 @@ import numpy.typing as npt
 from poseact.data.synthetic.rasteriser import PERSON, Surface
 from poseact.data.synthetic.rig import BONES, Lengths
 from poseact.data.synthetic.rig import SIDES as SIGNS
+from poseact.data.synthetic.wardrobe import Build, Outfit
 from poseact.errors import UserError
 
 try:
     from numba import njit
 except ImportError as error:
     raise UserError(
-        "synthetic figures: expected the package numba, found none; pip install 'poseact[synthetic]'"
+        "synthetic people: expected the package numba, found none; pip install 'poseact[synthetic]'"
     ) from error
 
 FloatArray = npt.NDArray[np.float64]
@@ -46,19 +47,23 @@ class Person:
     """A person to be posed: V vertices, T triangles, D drivers; B bones of `rig.BONES`.
 
     - ``surface``: the mesh as it was modelled, pelvis at the origin, facing +z.
-    - ``lengths``: the bones' lengths that ``starts`` must have come from.
+    - ``lengths``: the bones' lengths that ``starts`` must have come from; ``build`` and ``outfit`` on them.
+    - ``points``: where the fingers' joints are on the hands' bones, see `rig.joints`.
     - ``bones`` (D, 2) int32: the bones before and after each driver's joint; ``shares`` (D, 2): how
       far it follows the second in bend and twist.
     - ``indices`` (V, 4) int32, ``weights`` (V, 4): drivers of each vertex; weights sum to 1, largest
       first or zeros behind.
     - ``turned`` (B, 3, 3), ``starts`` (B, 3), ``axes`` (B, 3): rotation, start and direction of each
       bone in ``surface``.
-    - ``thickness`` (22,): for each joint of `rig.FIGURE` the greatest radius of the body or its
+    - ``thickness`` (36,): for each joint of `rig.FIGURE` the greatest radius of the body or its
       clothes around it, metres.
     """
 
     surface: Surface
     lengths: Lengths
+    build: Build
+    outfit: Outfit
+    points: dict[str, FloatArray]
     bones: npt.NDArray[np.int32]
     shares: FloatArray
     indices: npt.NDArray[np.int32]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -94,7 +94,7 @@ class Outfit:
     band: str
     cut: str
     hair_length: float
-    materials: dict[str, Cloth] = field(default_factory=dict)
+    loose: float
 
 
 _FRONTAL = (PRINT, BLOCK, OPEN)
@@ -202,11 +202,13 @@ def random_outfit(rng: np.random.Generator, build: Build) -> Outfit:
         band=pick(rng, [*SIGNS, "none"], [0.1, 0.05, 0.85]),
         cut=pick(rng, _CUTS, chances),
         hair_length=rng.uniform(0.3, 1.0),
-        materials=_random_materials(rng, woman, loose),
+        loose=loose,
     )
 
 
-def _random_materials(rng: np.random.Generator, woman: bool, loose: float) -> dict[str, Cloth]:
+def random_materials(rng: np.random.Generator, build: Build, outfit: Outfit) -> dict[str, Cloth]:
+    """Random skin, hair and cloth for an outfit, by the names of `SLOTS`."""
+    woman, loose = build.female > 0.5, outfit.loose
     tone = rng.random() * (len(_SKINS) - 1)
     skin = _mixed(_SKINS, tone) * rng.uniform(0.94, 1.05) + rng.normal(0, 0.012, 3)
     skin = np.clip(skin, 0.1, 0.98)

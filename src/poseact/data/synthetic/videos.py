@@ -1,0 +1,227 @@
+"""Videos of synthetic people as a data set of tracks: motion, person and scene, drawn when read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from poseact.data.clips import joint_boxes
+from poseact.data.synthetic.actions import ACTIONS, holding, random_motion
+from poseact.data.synthetic.capture import MotionClips
+from poseact.data.synthetic.mesh import Person, posed, random_person, recoloured
+from poseact.data.synthetic.placing import placed
+from poseact.data.synthetic.rasteriser import OTHER, PERSON, Rendering, Surface, only
+from poseact.data.synthetic.rig import FIGURE, Motion, joints, random_lengths, starts
+from poseact.data.synthetic.scene import Scene, random_scene
+from poseact.geometry import Camera, FloatArray
+from poseact.structures import Image, Track
+
+FPS = 30.0
+BOX_MARGIN = 1.4
+"""Side of the person's box over the larger extent of the joints."""
+PEOPLE = 200
+"""Builds and cuts of clothes that one seed has; colours are new in every video."""
+OCCLUSION_MARGIN_M = 0.03
+_SHUTTER = 0.5
+"""The share of the time between two frames in which the shutter is open."""
+_PELVIS = FIGURE.index("pelvis")
+
+
+@dataclass(frozen=True)
+class Film:
+    """One person in one scene, over F frames: all that is known of a synthetic video.
+
+    - ``person``, ``rotations`` (F, B, 3, 3), ``starts`` (F, B, 3): the body, see `skinning.posed`.
+    - ``joints`` (F, 36, 3): of `rig.FIGURE`, metres, world. ``held`` (F,): False where the person has let go
+      of what it holds.
+    - ``scene``; ``action``: its name; ``fps``.
+    """
+
+    person: Person
+    rotations: FloatArray
+    starts: FloatArray
+    joints: FloatArray
+    held: npt.NDArray[np.bool_]
+    scene: Scene
+    action: str
+    fps: float
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def picture(self, frame: int, reduction: int = 1) -> Rendering:
+        """The finished frame with its exact depth and segmentation, reduced 1, 2 or 4 times."""
+        count = self.scene.instants
+        instants = np.linspace(-0.5, 0.5, count) * _SHUTTER if count > 1 else np.zeros(1)
+        return self.scene.picture(frame, [self._surface(frame, float(t)) for t in instants], reduction)
+
+    def occluded(self, frame: int, picture: Rendering) -> npt.NDArray[np.bool_]:
+        """Which joints (36,) are hidden, from the frame's full-size ``picture``.
+
+        Hidden: the surface at the joint's pixel is nearer than the joint by more than the body is
+        thick there and `OCCLUSION_MARGIN_M`; or, where that is not the person's, nearer at all.
+        False outside the picture.
+        """
+        camera = self.scene.camera(frame)
+        column, row = np.round(camera.project(self.joints[frame])).astype(int).T
+        height, width = picture.depth.shape
+        within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        surface, other = np.full(len(FIGURE), np.inf), np.zeros(len(FIGURE), np.bool_)
+        surface[within] = picture.depth[row[within], column[within]]
+        other[within] = picture.segmentation[row[within], column[within]] == OTHER
+        slack = np.where(other, 0.0, self.person.thickness + OCCLUSION_MARGIN_M)
+        return np.asarray(camera.to_camera(self.joints[frame])[:, 2] > surface + slack)
+
+    def track(self, name: str, action: int | None) -> Track:
+        """The film as a track in the layout `rig.FIGURE`; pictures are drawn when they are read."""
+        cameras = self.scene.cameras
+        if cameras[0] is cameras[-1]:  # it stands still: all frames at once
+            pixels, seen = cameras[0].project(self.joints), cameras[0].to_camera(self.joints)[..., 2]
+        else:
+            pixels = np.stack([c.project(at) for c, at in zip(cameras, self.joints, strict=True)])
+            seen = np.stack([c.to_camera(at)[:, 2] for c, at in zip(cameras, self.joints, strict=True)])
+        root = seen[:, _PELVIS]
+        known = np.ones(seen.shape, np.bool_)
+        return Track(
+            frames=_Drawn(self),
+            joints=np.concatenate([pixels, (seen - root[:, None])[..., None] * 1000], -1),
+            valid=known,
+            depth_valid=known,
+            layout=FIGURE,
+            boxes=joint_boxes(pixels, known, BOX_MARGIN),
+            metres_per_pixel=root / [c.focal[0] for c in cameras],
+            action=action,
+            name=name,
+            camera=cameras,
+            root_depth_mm=root * 1000,
+        )
+
+    def _surface(self, frame: int, after: float) -> Surface:
+        """The person ``after`` (-0.5..0.5 frames) the frame."""
+        other = min(max(frame + (1 if after > 0 else -1), 0), len(self) - 1)
+        share = abs(after)
+        # Between two frames bones turn little: the mean of two rotations is one, nearly.
+        rotations = (1 - share) * self.rotations[frame] + share * self.rotations[other]
+        at = (1 - share) * self.starts[frame] + share * self.starts[other]
+        surface = posed(self.person, rotations, at)
+        return surface if self.held[frame] else only(surface, PERSON)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The pictures of a film as frames of a video."""
+
+    film: Film
+
+    def __len__(self) -> int:
+        return len(self.film)
+
+    def read(self, indices: Sequence[int], reduction: int = 1) -> tuple[list[Image], int]:
+        """See `structures.Frames`; drawn at most four times smaller."""
+        reduction = min(reduction, 4)
+        return [self.film.picture(i, reduction).image for i in indices], reduction
+
+
+def make_film(
+    rng: np.random.Generator,
+    motion: Motion,
+    person: Person,
+    size: tuple[int, int],
+    photographs: Sequence[Path] = (),
+    camera: Camera | None = None,
+) -> Film:
+    """A film of ``person`` performing ``motion`` in a random scene of ``size`` (height, width) pixels.
+
+    ``photographs``: pictures to take backgrounds from; ``camera``: a fixed one instead of a random one.
+    """
+    rotations, root = placed(motion, person.lengths)
+    at = joints(rotations, root, person.lengths, person.points)
+    return Film(
+        person=person,
+        rotations=rotations,
+        starts=starts(rotations, root, person.lengths),
+        joints=at,
+        held=holding(motion) | (not motion.held),
+        scene=random_scene(rng, at, size, photographs, camera),
+        action=motion.action,
+        fps=motion.fps,
+    )
+
+
+class SyntheticVideos:
+    """``count`` videos of synthetic people, as many as one likes; video i depends on (seed, i) alone.
+
+    - ``frames``: of each video; 1 for stills. ``size``: height and width in pixels.
+    - ``motions``: motion capture to perform, one clip after the other; a clip shorter than
+      ``frames`` is shown whole, of a longer one a part drawn at random. Without it, the procedural
+      ``actions``, drawn at random.
+    - ``photographs``: picture files to take backgrounds from.
+
+    The joints are those of `rig.FIGURE`, all valid, some outside the picture.
+    """
+
+    layout = FIGURE
+
+    def __init__(
+        self,
+        count: int,
+        frames: int = 48,
+        size: tuple[int, int] = (256, 256),
+        seed: int = 0,
+        motions: MotionClips | None = None,
+        photographs: Sequence[Path] = (),
+        actions: Sequence[str] = ACTIONS,
+    ) -> None:
+        if count < 0 or frames < 1 or min(size) < 32 or seed < 0:
+            raise ValueError(
+                "expected count and seed >= 0, frames >= 1, size >= 32, "
+                f"got {count}, {seed}, {frames}, {size}"
+            )
+        self.count, self.frames, self.size, self.seed = count, frames, size, seed
+        self.motions, self.photographs = motions, tuple(photographs)
+        self.actions = tuple(sorted(set(motions.actions))) if motions else tuple(actions)
+
+    def __len__(self) -> int:
+        return self.count
+
+    @cached_property
+    def lengths(self) -> Sequence[int]:
+        """How many frames each video has."""
+        if self.motions is None:
+            return [self.frames] * self.count
+        own = [min(self.frames, n) for n in self.motions.lengths]
+        return [own[i % len(own)] for i in range(self.count)]
+
+    def __getitem__(self, i: int) -> Track:
+        """Video ``i`` in [0, count); raises ``IndexError`` outside."""
+        film = self.film(i)
+        return film.track(f"synthetic {self.seed}/{i} {film.action}", self.actions.index(film.action))
+
+    def film(self, i: int) -> Film:
+        """The same video with all that is known of it."""
+        if not 0 <= i < self.count:
+            raise IndexError(f"synthetic videos: expected an index in [0, {self.count}), got {i}")
+        rng = np.random.default_rng((self.seed, i))
+        motion = self._motion(i, rng)
+        person = _person(self.seed, int(rng.integers(PEOPLE)), tuple(sorted(motion.held.items())))
+        return make_film(rng, motion, recoloured(rng, person), self.size, self.photographs)
+
+    def _motion(self, i: int, rng: np.random.Generator) -> Motion:
+        if self.motions is None:
+            return random_motion(self.actions[rng.integers(len(self.actions))], rng, self.frames, FPS)
+        motion = self.motions[i % len(self.motions)]
+        first = int(rng.integers(len(motion) - self.frames + 1)) if len(motion) > self.frames else 0
+        kept = slice(first, first + self.frames)
+        return replace(motion, rotations=motion.rotations[kept], root=motion.root[kept])
+
+
+@lru_cache(maxsize=256)
+def _person(seed: int, number: int, held: tuple[tuple[str, str], ...]) -> Person:
+    """One of a seed's people; kept, since making one takes longer than drawing it."""
+    rng = np.random.default_rng((seed, 0, number))
+    return random_person(rng, random_lengths(rng), dict(held))

@@ -1,0 +1,396 @@
+"""Actions of a whole data set: what both streams and the aggregation answer, video by video."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from poseact.data.augment import Example, example
+from poseact.data.clips import TrackSource, clip, is_tracks, released_slots
+from poseact.data.loading import DAMAGED_SHARE
+from poseact.data.penn_action import ClipKey, PennAction, read_predicted_boxes
+from poseact.errors import UserError
+from poseact.evaluation import metrics
+from poseact.evaluation.metrics import FloatArray, IntArray, Measured
+from poseact.evaluation.poses import found_boxes
+from poseact.evaluation.rules import Protocol
+from poseact.evaluation.scores import ActionScores, People
+from poseact.evaluation.sharing import gathered, own_groups
+from poseact.geometry import Box, enclosing_box, whole_image_box
+from poseact.inference.predictor import View, moved, ready
+from poseact.network import MultitaskNetwork, to_input
+from poseact.network.action import ACTION_BLOCKS
+from poseact.skeleton import Layout
+from poseact.structures import Clip, Frames, Image, Track
+from poseact.video import clip_indices, clip_starts
+
+TRACKS = 4
+"""Videos evaluated together."""
+BATCH = 4
+"""Clips in a batch."""
+KEPT_CLIPS = 3
+"""As many clips' frames are kept in memory: neighbours share half of theirs."""
+AUTHORS_BOXES = "penn_pred_bboxes_16f.json"
+AuthorsBoxes = dict[ClipKey, Box]
+
+
+@dataclass(frozen=True)
+class Video:
+    """``probabilities`` (S, A) of each block of the pose stream, of the appearance stream, and the
+    aggregation, combined over clips and crops; None where the protocol takes no clip of it.
+    """
+
+    action: int
+    probabilities: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Actions:
+    """``videos`` with a label that could be read, their ``places`` in the data set, how many had none, and
+    the messages of the others.
+    """
+
+    videos: list[Video]
+    places: list[int]
+    unlabelled: int
+    damaged: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What all clips of an evaluation share; ``network`` is `ready`."""
+
+    network: MultitaskNetwork
+    layout: Layout
+    source: TrackSource
+    protocol: Protocol
+    size: int
+    boxes: AuthorsBoxes
+
+
+class _LastFrames:
+    """The frames of a video, the last ``most`` read ones kept: its clips and crops overlap."""
+
+    def __init__(self, frames: Frames, most: int) -> None:
+        self._frames, self._most = frames, most
+        self._kept: dict[tuple[int, int], tuple[Image, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def read(self, indices: Sequence[int], reduction: int = 1) -> tuple[list[Image], int]:
+        """See `structures.Frames`."""
+        missing = [i for i in dict.fromkeys(indices) if (i, reduction) not in self._kept]
+        if missing:
+            images, reduced = self._frames.read(missing, reduction)
+            self._kept |= {(i, reduction): (image, reduced) for i, image in zip(missing, images, strict=True)}
+        found = [self._kept[i, reduction] for i in indices]
+        for key in list(self._kept)[: -self._most]:
+            del self._kept[key]
+        return [image for image, _ in found], found[0][1]
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """One crop of one clip of video ``index``: frames (T, S, S, 3), pose (T, J, D), visible (T, J)."""
+
+    index: int
+    frames: Tensor
+    pose: Tensor
+    visible: Tensor
+
+
+def measure_actions(
+    network: MultitaskNetwork,
+    source: TrackSource,
+    device: torch.device,
+    protocol: Protocol,
+    console: Console | None = None,
+    size: int | None = None,
+) -> Actions:
+    """Every video of the set through the network, by the protocol's clips, crops, boxes and poses.
+
+    Shared out where `torch.distributed` runs: each process returns the same whole answer. Raises
+    `UserError` where over 1 % of the videos are unreadable, on labels that are not the network's, and
+    where the network answers what is not finite.
+    """
+    check_labels(network, source)
+    start = time.monotonic()
+    setting = _Setting(
+        network=ready(network, device),
+        layout=_layout(network, source, protocol),
+        source=source,
+        protocol=protocol,
+        size=size or network.size,
+        boxes=_authors_boxes(source) if protocol.boxes == "authors" else {},
+    )
+    rows: list[tuple[int, Video | str | None]] = []
+    groups = own_groups(len(source), TRACKS)
+    for group in track(groups, "evaluating", console=console, disable=console is None):
+        rows += _measure_group(setting, group)
+    times = gathered([(0, time.monotonic() - start)])
+    places = gathered([(index, index) for index, row in rows if isinstance(row, Video)])
+    everyone = gathered(rows)
+    damaged = [row for row in everyone if isinstance(row, str)]
+    if len(damaged) > DAMAGED_SHARE * len(source):
+        raise UserError(f"{len(damaged)} of {len(source)} videos cannot be read: {'; '.join(damaged[:5])}")
+    videos = [row for row in everyone if isinstance(row, Video)]
+    answers = [video.probabilities for video in videos if video.probabilities is not None]
+    broken = sum(not np.isfinite(answer).all() for answer in answers)
+    if broken:
+        raise UserError(
+            f"the network answers numbers that are not finite for {broken} of {len(videos)} videos; "
+            "its weights are damaged, or its training broke down"
+        )
+    return Actions(videos, places, sum(row is None for row in everyone), damaged, sum(times))
+
+
+def check_labels(network: MultitaskNetwork, source: TrackSource) -> None:
+    """Raise `UserError` where the network's actions are not those of the data set, in its order."""
+    if not network.actions:
+        raise UserError("the network recognises no actions; give one that does, or score its poses")
+    if not is_tracks(source) or not source.actions:
+        raise UserError("the data set has no action labels; expected videos with a label each")
+    labels = tuple(getattr(network, "action_labels", ()))
+    if network.actions != len(source.actions):
+        raise UserError(
+            f"labels: expected the network's {network.actions} actions, got {len(source.actions)} in the "
+            "data set; train the network for this set, or give the set that it was trained for"
+        )
+    if labels and labels != tuple(source.actions):
+        at = next(i for i, pair in enumerate(zip(labels, source.actions, strict=True)) if pair[0] != pair[1])
+        raise UserError(
+            f"labels: expected the network's action {at + 1}, {labels[at]!r}, got {source.actions[at]!r} "
+            "in the data set; train the network for this set, or give the set that it was trained for"
+        )
+
+
+def _layout(network: MultitaskNetwork, source: TrackSource, protocol: Protocol) -> Layout:
+    """The network's joints; a network without a `layout` may be scored where no joint has to be named."""
+    named = getattr(network, "layout", None)
+    if isinstance(named, Layout):
+        return named
+    if protocol.poses != "estimated" or protocol.flip or protocol.boxes == "found":
+        raise ValueError(
+            "network.layout: expected the layout of its joints, which the protocol needs; got none"
+        )
+    return source.layout
+
+
+def _authors_boxes(source: TrackSource) -> AuthorsBoxes:
+    if not isinstance(source, PennAction):
+        raise UserError(
+            "boxes: the authors' file belongs to Penn Action's split released-test; use given or found"
+        )
+    return read_predicted_boxes(source.root / AUTHORS_BOXES)[0]
+
+
+def _measure_group(setting: _Setting, group: range) -> list[tuple[int, Video | str | None]]:
+    """The videos of a group: `Video`, a message of one that cannot be read, None of one without a label."""
+    labels: dict[int, int | None] = {}
+    messages: dict[int, str] = {}
+    answers: dict[int, list[FloatArray]] = {index: [] for index in group}
+    crops = _crops_of_group(setting, group, labels, messages)
+    while batch := list(islice(crops, BATCH)):
+        for crop, probabilities in zip(batch, _recognised(setting, batch), strict=True):
+            answers[crop.index].append(probabilities)
+    rows: list[tuple[int, Video | str | None]] = []
+    for index in group:
+        label = labels.get(index)
+        if index in messages:
+            rows.append((index, messages[index]))
+        elif label is None:
+            rows.append((index, None))
+        else:
+            rows.append((index, Video(label, _combined(answers[index], setting.protocol))))
+    return rows
+
+
+def _crops_of_group(
+    setting: _Setting, group: range, labels: dict[int, int | None], messages: dict[int, str]
+) -> Iterator[_Crop]:
+    for index in group:
+        try:
+            person = setting.source[index]
+            labels[index] = person.action
+            if setting.protocol.swap_sides:
+                person = released_slots(person)
+            if person.action is not None:
+                kept = _LastFrames(person.frames, KEPT_CLIPS * setting.network.frames)
+                yield from _crops(setting, replace(person, frames=kept), index)
+        except UserError as error:
+            messages[index] = str(error)
+
+
+def _crops(setting: _Setting, person: Track, index: int) -> Iterator[_Crop]:
+    """The crops of all clips of a video; clips that show nobody are left out where others remain."""
+    unseen: UserError | None = None
+    shown = False
+    for number, indices in enumerate(clips_of(len(person), setting.network.frames, setting.protocol)):
+        try:
+            taken = clip(person, indices)
+        except UserError as error:
+            unseen = error
+            continue
+        shown = True
+        rng = np.random.default_rng((setting.protocol.seed, index, number))
+        boxes = _boxes(setting, taken, (index, number))
+        for shift in setting.protocol.shifts:
+            yield from _flips(setting, taken, [moved(box, shift) for box in boxes], index, rng)
+    if unseen is not None and not shown:
+        raise unseen
+
+
+def clips_of(length: int, count: int, protocol: Protocol) -> list[IntArray]:
+    """The frames (T,) of each clip of a video of ``length`` frames, T = ``count``.
+
+    None where the protocol has no answer for so short a video.
+    """
+    if protocol.clips == "middle":
+        return [clip_indices(length, count, protocol.stride)]
+    if not protocol.stretch and length < count * protocol.stride:
+        return []
+    starts = clip_starts(length, count, protocol.stride, count // 2 + protocol.start_extra)
+    return [clip_indices(length, count, protocol.stride, start) for start in starts]
+
+
+def _flips(
+    setting: _Setting, taken: Clip, boxes: Sequence[Box], index: int, rng: np.random.Generator
+) -> Iterator[_Crop]:
+    """The crop in the first box and, where there are two, the mirror image of that in the second."""
+    cut: Example | None = None
+    for flip, box in enumerate(boxes):
+        if cut is None or box != boxes[0]:
+            cut = example(replace(taken, box=box), setting.layout, setting.size, None, rng)
+        if setting.protocol.poses != "estimated" and not cut["visible"].any():
+            raise UserError(f"{taken.name}: expected annotated joints to give, got none; use estimated poses")
+        yield _crop(setting, cut, index, bool(flip), rng)
+
+
+def _crop(setting: _Setting, cut: Example, index: int, flip: bool, rng: np.random.Generator) -> _Crop:
+    frames = torch.from_numpy(cut["frames"])
+    pose = torch.from_numpy(cut["pose"][..., : setting.network.dim])
+    visible = torch.from_numpy(cut["visible"])
+    if setting.protocol.poses == "noisy":
+        noise = rng.normal(0, setting.protocol.pose_noise, tuple(pose.shape)).astype(np.float32)
+        pose = pose + torch.from_numpy(noise) * visible.unsqueeze(-1)
+    if flip:
+        order = setting.layout.flip.tolist()
+        mirrored = torch.cat([1 - pose[..., :1], pose[..., 1:]], -1) * visible.unsqueeze(-1)
+        frames, pose, visible = frames.flip(-2), mirrored[:, order], visible[:, order]
+    return _Crop(index, frames, pose, visible)
+
+
+def _boxes(setting: _Setting, taken: Clip, place: tuple[int, int]) -> list[Box]:
+    """The clip's box, and the mirrored clip's where the protocol has one; ``place``: video, clip."""
+    flips = (False, True) if setting.protocol.flip else (False,)
+    if setting.protocol.boxes == "authors":
+        return [_authors_box(setting, taken, place, flip) for flip in flips]
+    box = taken.box if setting.protocol.boxes == "given" else _found_box(setting, taken)
+    return [box] * len(flips)
+
+
+def _authors_box(setting: _Setting, taken: Clip, place: tuple[int, int], flip: bool) -> Box:
+    assert isinstance(setting.source, PennAction)
+    key = ClipKey(setting.source.indices[place[0]], setting.protocol.stride, place[1], flip)
+    if key not in setting.boxes:
+        raise UserError(
+            f"{setting.source.root / AUTHORS_BOXES}: expected a box of {taken.name} as sequence "
+            f"{key.sequence}, stride {key.stride}, clip {key.clip}, flip {int(flip)}, got none; get it "
+            "again, or let the network find boxes"
+        )
+    return setting.boxes[key]
+
+
+def _found_box(setting: _Setting, taken: Clip) -> Box:
+    """Around the poses in the whole first, middle and last frame (P 5.2); else the whole frame."""
+    ends = taken.indices[[0, len(taken.indices) // 2, -1]].tolist()
+    images, _ = taken.frames.read(ends)
+    views = [View(taken.name, image) for image in images]
+    boxes = [box for box in found_boxes(setting.network, setting.layout, views, setting.size) if box]
+    if not boxes:
+        return whole_image_box(images[0].shape[1], images[0].shape[0])
+    return enclosing_box(np.array([[*box.centre, box.side] for box in boxes]))
+
+
+def _recognised(setting: _Setting, batch: Sequence[_Crop]) -> list[FloatArray]:
+    """Probabilities (S, A) of each crop."""
+    device = next(setting.network.parameters()).device
+    frames = to_input(torch.stack([crop.frames for crop in batch]).to(device))
+    given: dict[str, Tensor] = {}
+    if setting.protocol.poses != "estimated":
+        given["poses"] = torch.stack([crop.pose for crop in batch]).to(device)
+        given["visibility"] = torch.stack([crop.visible for crop in batch]).to(device)
+    with torch.inference_mode():
+        output = setting.network(frames, **given)
+    assert output.action is not None
+    streams = [*output.pose_actions, *output.appearance_actions, output.action]
+    answers = torch.stack([stream.float() for stream in streams], 1).cpu().double().numpy()
+    return list(answers)
+
+
+def _combined(answers: list[FloatArray], protocol: Protocol) -> FloatArray | None:
+    """Probabilities (S, A) of a video out of those of its clips and crops."""
+    if not answers:
+        return None
+    if protocol.combine == "mean":
+        return np.asarray(np.mean(answers, 0), np.float64)
+    logs = np.log(np.maximum(answers, np.finfo(np.float64).tiny)).sum(0)
+    product = np.exp(logs - logs.max(-1, keepdims=True))
+    return np.asarray(product / product.sum(-1, keepdims=True), np.float64)
+
+
+def action_scores(measured: Actions, actions: tuple[str, ...], protocol: Protocol) -> ActionScores:
+    """Accuracy of every block of both streams, and of the aggregation, which is what is reported.
+
+    Raises `UserError` where no video has a label.
+    """
+    videos = measured.videos
+    if not videos:
+        raise UserError("no labelled video to score; check --root and --split")
+    truth = np.array([video.action for video in videos], np.int64)
+    answered = np.array([video.probabilities is not None for video in videos])
+    chosen = np.zeros((2 * ACTION_BLOCKS + 1, len(videos)), np.int64)
+    for i, video in enumerate(videos):
+        if video.probabilities is not None:
+            chosen[:, i] = video.probabilities.argmax(-1)
+    hits = [metrics.accuracy(answer, truth, answered) for answer in chosen]
+    blocks: dict[str, list[Measured]] = {
+        "accuracy": hits[-1:],
+        "accuracy_pose": hits[:ACTION_BLOCKS],
+        "accuracy_appearance": hits[ACTION_BLOCKS:-1],
+    }
+    by_action: dict[str, dict[str, float]] = {}
+    for name, values in blocks.items():
+        for action, share in zip(actions, values[-1].by_group(truth, len(actions)).tolist(), strict=True):
+            if np.isfinite(share):
+                by_action.setdefault(action, {})[name] = share
+    parts = {name: values[-1].by_person() for name, values in blocks.items()}
+    return ActionScores(
+        scores={name: [value.mean() for value in values] for name, values in blocks.items()},
+        main="accuracy",
+        by_action=by_action,
+        people=People(
+            unit=np.arange(len(videos)),
+            action=truth,
+            sums={name: part[0] for name, part in parts.items()},
+            counts={name: part[1] for name, part in parts.items()},
+        ),
+        samples=len(videos),
+        skipped=measured.unlabelled,
+        damaged=measured.damaged,
+        protocol=protocol,
+        seconds=measured.seconds,
+        actions=actions,
+        confusion=metrics.confusion(chosen[-1], truth, answered, len(actions)),
+        unanswered=int((~answered).sum()),
+    )

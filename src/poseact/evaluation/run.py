@@ -1,0 +1,144 @@
+"""What ``poseact evaluate`` does: names to network, data and rules; scores, evaluation file and sheet."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import PartialState
+from rich.console import Console
+
+from poseact.data import open_data
+from poseact.data.clips import TrackSource, is_tracks
+from poseact.data.images import write_png, write_whole
+from poseact.data.loading import SampleSource
+from poseact.errors import UserError
+from poseact.evaluation.actions import action_scores, measure_actions
+from poseact.evaluation.examples import action_sheet, pose_sheet
+from poseact.evaluation.files import about_network, evaluation_object
+from poseact.evaluation.poses import measure_poses, pose_scores
+from poseact.evaluation.rules import Protocol
+from poseact.evaluation.scores import ActionScores, PoseScores
+from poseact.evaluation.submission import check_submission, write_submission
+from poseact.inference.device import pick_device
+from poseact.inference.writers import json_bytes
+from poseact.network import MultitaskNetwork
+from poseact.structures import Image
+from poseact.weights import load_model, load_weights
+
+Task = Literal["pose", "action"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A network, a data set and the rules; ``names``: data, split and weights as they were given.
+
+    ``main``: of several processes, this is the one that writes and speaks.
+    """
+
+    network: MultitaskNetwork
+    source: SampleSource | TrackSource
+    protocol: Protocol
+    names: dict[str, str]
+    device: torch.device
+    main: bool
+
+
+def open_job(
+    weights: str, data: str, root: Path | None, split: str, protocol: Protocol, count: int | None = None
+) -> Job:
+    """Open what is to be evaluated, of synthetic people ``count`` videos.
+
+    Processes started by ``accelerate launch`` or ``torchrun`` will share the work. Raises `UserError`
+    where the data set or the weights cannot be opened.
+    """
+    if protocol.boxes == "authors" and (data, split) != ("penn-action", "released-test"):
+        raise UserError(
+            "boxes: the authors' file is of --data penn-action --split released-test, got "
+            f"{data} {split}; use given or found"
+        )
+    source, network = open_data(data, root, split, count), load_model(weights)
+    device, main = pick_device(), True
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        state = PartialState(cpu=not torch.cuda.is_available())
+        device, main = state.device, state.is_main_process
+    names = {"data": data, "split": split, "weights": weights}
+    return Job(network, source, protocol, names, device, main)
+
+
+def task_of(job: Job, asked: str | None) -> Task:
+    """Actions where the network recognises any and the set has labels, unless the task is asked for."""
+    if asked not in (None, "pose", "action"):
+        raise UserError(f"task: expected pose or action, got {asked!r}")
+    if asked is None:
+        return "action" if job.network.actions and is_tracks(job.source) else "pose"
+    return "action" if asked == "action" else "pose"
+
+
+def run_job(
+    job: Job, task: Task, json: Path | None, console: Console | None
+) -> tuple[PoseScores | ActionScores, list[Path]]:
+    """Evaluate; write the evaluation file to ``json`` and a sheet of examples beside it, as .png.
+
+    Returns the scores and the files written. Raises `UserError` as `evaluate_pose` and `evaluate_action`.
+    """
+    network, source, protocol = job.network, job.source, job.protocol
+    if json is not None:
+        check_place(json, ".json")
+    scores: PoseScores | ActionScores
+    if task == "pose":
+        poses = measure_poses(network, network.layout, source, job.device, protocol, console)
+        scores = pose_scores(poses, network.layout, source, protocol)
+        if json is None or not job.main:
+            return scores, []
+        return scores, _write(job, scores, json, pose_sheet(poses, network.layout, source, protocol))
+    if not is_tracks(source):
+        raise UserError(f"{job.names['data']}: single images have no actions to score; use --task pose")
+    actions = measure_actions(network, source, job.device, protocol, console)
+    scores = action_scores(actions, tuple(source.actions), protocol)
+    if json is None or not job.main:
+        return scores, []
+    return scores, _write(job, scores, json, action_sheet(network, network.layout, source, actions, protocol))
+
+
+def _write(job: Job, scores: PoseScores | ActionScores, json: Path, sheet: Image) -> list[Path]:
+    about = about_network(job.network, _metadata(job.names["weights"]))
+    content: dict[str, Any] = evaluation_object(scores, **job.names, about=about, device=job.device)
+    picture = json.with_suffix(".png")
+    try:
+        write_png(picture, sheet)
+        write_whole(json, json_bytes(content))
+    except OSError as error:
+        raise UserError(f"{json}: expected a place that can be written, got {error.strerror}") from None
+    return [json, picture]
+
+
+def check_place(path: Path, suffix: str) -> None:
+    """Raise `UserError` now, and not after hours, where a file cannot be written."""
+    if path.suffix != suffix or path.is_dir():
+        raise UserError(f"{path}: expected the name of a file that ends in {suffix}; give another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path.with_name(f".{path.name}.try"), b"")
+        path.with_name(f".{path.name}.try").unlink()
+    except OSError as error:
+        raise UserError(
+            f"{path}: expected a place that can be written, got {error.strerror}; give another folder"
+        ) from None
+
+
+def _metadata(weights: str) -> dict[str, str]:
+    return load_weights(weights).metadata if Path(weights).is_file() else {}
+
+
+def submit(job: Job, path: Path, console: Console | None) -> list[str]:
+    """Write MPII's submission file; returns the messages of people whose image could not be read."""
+    source = check_submission(job.source, job.network.layout)
+    check_place(path, ".mat")
+    poses = measure_poses(job.network, job.network.layout, source, job.device, job.protocol, console)
+    if job.main:
+        write_submission(path, source, job.network.layout, poses)
+    return poses.damaged

@@ -1,0 +1,202 @@
+"""One epoch of a stage, and one step of it."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from poseact.data.images import write_whole
+from poseact.data.loading import DAMAGED_SHARE, Batch, Examples, training_loader
+from poseact.errors import UserError
+from poseact.network import to_input
+from poseact.structures import NetworkOutput
+from poseact.training import losses
+from poseact.training.optimisation import (
+    join_processes,
+    learning_rate,
+    sum_processes,
+    training_mode,
+    update_average,
+)
+
+if TYPE_CHECKING:
+    from poseact.training.loop import Run
+
+LOSSES = ("loss", "pose_loss", "action_loss")
+"""What a step answers: the loss that is minimised, and its two parts before their weights."""
+
+
+def train_one_epoch(run: Run, advance: Callable[[str], None]) -> None:
+    """The rest of the epoch that ``run.progress`` is in.
+
+    Raises `UserError` where the loss is no number, too much cannot be read or a worker is lost, and
+    ``KeyboardInterrupt``, with a checkpoint written, where the run is asked to stop.
+    """
+    spec, progress = run.recipe.training, run.progress
+    examples = Examples(
+        run.sets.train,
+        run.layout,
+        run.crop_size,
+        run.recipe.augmentation,
+        spec.seed,
+        progress.epoch,
+        run.frames,
+    )
+    loader = training_loader(
+        examples,
+        run.sets.shares,
+        spec.batch,
+        spec.workers,
+        progress.batch,
+        part=(run.accelerator.process_index, run.accelerator.num_processes),
+        pin_memory=run.device.type == "cuda",
+    )
+    training_mode(run.network)
+    saved = time.monotonic()
+    for batch in _batches(loader):
+        rate = learning_rate(spec, run.step, run.batches, progress.reductions)
+        for group in run.optimizer.param_groups:
+            group["lr"] = rate
+        step_losses, damaged, stopping = step(run, batch)
+        progress.sums = [a + b for a, b in zip(progress.sums, step_losses, strict=True)]
+        progress.damaged += damaged
+        _check_damage(run, examples)
+        update_average(run.average, run.network, spec.average, run.step + 1)
+        progress.batch += 1
+        run.tick()
+        advance(f"epoch {progress.epoch + 1}/{spec.epochs} loss {progress.sums[0] / progress.batch:.3f}")
+        if stopping or time.monotonic() - saved > 60 * spec.checkpoint_minutes:
+            saved = time.monotonic()
+            run.save()
+        if stopping:
+            run.console.print("stopped; the same command goes on from here")
+            raise KeyboardInterrupt
+
+
+def step(run: Run, batch: Batch) -> tuple[list[float], int, bool]:
+    """One step of the optimiser on this process's share of a batch.
+
+    Returns, of all processes together, the `LOSSES`, how many samples could not be read, and whether
+    any process was asked to stop. Raises `UserError` where the loss or its gradient is no number: then
+    the weights are unchanged, and the batch lies in the run's folder.
+    """
+    spec = run.recipe.training
+    count = sum_processes(run.accelerator, losses.counts(batch.values()).to(run.device))
+    sums = torch.zeros(3, dtype=torch.float64, device=run.device)
+    for part, share in enumerate(_parts(batch, spec.accumulation)):
+        labels = {name: x.to(run.device, non_blocking=True) for name, x in share.items()}
+        pose, action = _losses(run, labels, count, part)
+        loss = spec.pose_weight * pose + spec.action_weight * action
+        if loss.requires_grad:  # stills alone teach frozen poses nothing
+            loss.backward()
+        sums += torch.stack([x.detach().double() for x in (loss, pose, action)])
+    damaged = sum(int((~labels["readable"]).sum()) for labels in batch.values())
+    rest = torch.tensor([damaged, run.stopping], dtype=torch.float64, device=run.device)
+    *summed, damaged_all, stopping = sum_processes(run.accelerator, torch.cat([sums, rest])).tolist()
+    _check_finite(run, batch, "loss", summed[0])
+    join_processes(run.accelerator, run.network)
+    norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), spec.clip_norm or math.inf)
+    _check_finite(run, batch, "gradient", float(norm))
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    return summed, int(damaged_all), stopping > 0
+
+
+def _batches(loader: torch.utils.data.DataLoader[object]) -> Iterator[Batch]:
+    """The loader's batches; a worker that the system ended becomes one line."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "worker" not in str(error):
+            raise
+        raise UserError(
+            f"a process that prepares batches was lost ({str(error).splitlines()[0]}), often for want of "
+            "memory; lower training.workers: the same command goes on"
+        ) from None
+
+
+def _parts(batch: Batch, accumulation: int) -> Iterator[losses.Labels]:
+    """Stills and clips apart, in at most ``accumulation`` parts each."""
+    for labels in batch.values():
+        size = len(labels["readable"])
+        for indices in torch.arange(size).tensor_split(min(accumulation, size)):
+            whole = len(indices) == size
+            yield labels if whole else {name: x[indices] for name, x in labels.items()}
+
+
+def _losses(run: Run, labels: losses.Labels, count: Tensor, part: int) -> tuple[Tensor, Tensor]:
+    """The pose loss and the action loss of stills or of clips."""
+    recipe = run.recipe
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bf16):
+        output = _forward(run, labels, part)
+    zero = output.pose.new_zeros(())
+    pose = action = zero
+    if recipe.learns_poses:
+        pose = losses.poses_loss(output.blocks, labels, count, recipe.training.heat_map_weight)
+    if recipe.learns_actions and output.actions is not None:
+        action = losses.actions_loss(output.actions, labels, count)
+    return pose, action
+
+
+def _forward(run: Run, labels: losses.Labels, part: int) -> NetworkOutput:
+    """Stills need the pose part alone; clips go through the whole network."""
+    frames = to_input(labels["frames"], labels["power"])
+    if frames.ndim == 4:
+        frames = frames.contiguous(memory_format=torch.channels_last)
+        return NetworkOutput(run.network.estimate(frames)[0])
+    spec = run.recipe.training
+    if spec.poses == "estimated":
+        return run.network(frames)  # type: ignore[no-any-return]
+    poses = labels["pose"][..., : run.network.dim]
+    if spec.poses == "noisy":
+        place = (spec.seed, run.step, run.accelerator.process_index, part)
+        noise = np.random.default_rng(place).normal(0, spec.pose_noise, poses.shape)
+        poses = poses + torch.from_numpy(noise).to(poses) * labels["visible"].unsqueeze(-1)
+    return run.network(frames, poses, labels["visible"])  # type: ignore[no-any-return]
+
+
+def _check_finite(run: Run, batch: Batch, what: str, value: float) -> None:
+    """``value`` is that of all processes, so all of them stop, and each leaves its share of the batch."""
+    if math.isfinite(value):
+        return
+    arrays = {
+        f"{kind}_{name}": values.cpu().numpy()
+        for kind, labels in batch.items()
+        for name, values in labels.items()
+    }
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # names are not its options
+    write_whole(run.out / f"bad-batch-{run.accelerator.process_index}.npz", content.getvalue())
+    raise UserError(
+        f"{run.out}: the {what} became {value} in epoch {run.progress.epoch + 1}; the batch is in "
+        "bad-batch-*.npz there; lower training.learning_rate and start again in another folder"
+    )
+
+
+def _check_damage(run: Run, examples: Examples) -> None:
+    most = DAMAGED_SHARE * run.batches * run.recipe.training.batch
+    if run.progress.damaged > most:
+        raise UserError(
+            f"{run.progress.damaged} of {run.batches * run.recipe.training.batch} samples of an epoch cannot "
+            f"be read, over {DAMAGED_SHARE:.0%}: {'; '.join(_first_damaged(examples))}; mend the data set"
+        )
+
+
+def _first_damaged(examples: Examples, most: int = 5) -> list[str]:
+    messages: list[str] = []
+    for which, source in enumerate(examples.sources):
+        for index in range(len(source)):
+            try:
+                examples.read((which, index))
+            except UserError as error:
+                messages.append(str(error))
+            if len(messages) == most:
+                return messages
+    return messages

@@ -1,0 +1,145 @@
+"""What a stage starts from: its data sets, opened, and its network, new or with weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from poseact.data import NAMES, SYNTHETIC_FRAMES, open_data
+from poseact.data.clips import TrackSource, is_tracks
+from poseact.data.loading import SampleSource, chosen
+from poseact.errors import UserError
+from poseact.network import MultitaskNetwork, arguments, build
+from poseact.training.optimisation import ACTION_PARTS
+from poseact.training.recipe import NetworkSpec, Recipe
+from poseact.weights import load_model
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The data sets of a stage: those trained on, their shares, what is scored, the action labels."""
+
+    train: list[SampleSource | TrackSource]
+    shares: list[float]
+    validation: SampleSource | TrackSource
+    labels: tuple[str, ...]
+
+
+def open_sets(recipe: Recipe) -> Sets:
+    """Open a recipe's data sets; of synthetic people there are as many as the recipe counts.
+
+    ``labels``: those of the videos; () where there are none. Raises `UserError` where a folder or a
+    split is missing, and where the labels of two sets of videos do not match.
+    """
+    train = []
+    frames = SYNTHETIC_FRAMES if recipe.recognises else 1
+    for name, part in recipe.data.train.items():
+        source = open_data(name, _root(recipe, name), part.split, part.count, frames)
+        if part.swap_sides and not is_tracks(source):
+            raise UserError(f"data.train.{name}.swap_sides: has no meaning for stills; leave it out")
+        train.append(chosen(source, part.count, part.draws, part.swap_sides))
+    scored = recipe.data.validation
+    source = open_data(scored.set, _root(recipe, scored.set), scored.split, scored.count)
+    validation = chosen(source, scored.count)
+    for name, opened in (*zip(recipe.data.train, train, strict=True), (scored.set, validation)):
+        if len(opened) == 0:
+            raise UserError(f"{name}: the split is empty; choose another one")
+    shares = [part.share for part in recipe.data.train.values()]
+    return Sets(train, shares, validation, _labels(recipe, train, validation))
+
+
+def open_network(
+    recipe: Recipe, labels: tuple[str, ...], before: Path | None
+) -> tuple[MultitaskNetwork, str | None]:
+    """The network that a stage starts with, and where its weights came from.
+
+    ``before``: the weights of the stage before. The network carries its ``layout``, ``action_labels``
+    and ``arguments``. Action heads are taken over where their labels are the data's; heads for other
+    labels are new, unless they come from the stage before: that raises `UserError`, as do arguments
+    that do not fit the weights, and labels that are missing.
+    """
+    source = recipe.network.weights or before
+    start = None if source is None else load_model(source)
+    if not recipe.recognises:
+        labels = ()
+    elif not labels:
+        raise UserError(f"recipe {recipe.name}: network.actions: expected a set of videos in data.train")
+    args = _arguments(recipe.network, labels, start)
+    try:
+        network, layout = build(args)
+    except ValueError as error:
+        raise UserError(f"recipe {recipe.name}, network: {error}") from None
+    if start is not None:
+        same = start.action_labels in ((), labels)
+        if labels and start.actions and not same and recipe.network.weights is None:
+            raise UserError(
+                f"{source}: the labels do not match: {_listed(start.action_labels)} there, "
+                f"{_listed(labels)} in the data"
+            )
+        _take_over(start, network, str(source), heads=same)
+        if start.layout != layout:
+            raise UserError(f"network.layout: expected {start.layout.name} as in {source}, got {layout.name}")
+    network.layout, network.arguments, network.action_labels = layout, args, labels
+    return network, None if source is None else str(source)
+
+
+def _root(recipe: Recipe, name: str) -> Path | None:
+    if name not in recipe.roots and name in NAMES and name != "synthetic":
+        raise UserError(f"{name}: expected the folder of the data set; give it with roots.{name}=DIR")
+    return Path(recipe.roots[name]) if name in recipe.roots else None
+
+
+def _labels(
+    recipe: Recipe, train: list[SampleSource | TrackSource], validation: SampleSource | TrackSource
+) -> tuple[str, ...]:
+    """The labels that the sets of videos agree on; () where actions are not learnt."""
+    if not recipe.recognises:
+        return ()
+    names = [*recipe.data.train, recipe.data.validation.set]
+    tracks = [(n, s.actions) for n, s in zip(names, [*train, validation], strict=True) if is_tracks(s)]
+    if not is_tracks(validation):
+        raise UserError(f"data.validation: expected a set of videos, to score actions; got {names[-1]}")
+    for name, actions in tracks[1:]:
+        if actions != tracks[0][1]:
+            raise UserError(
+                f"the labels of {tracks[0][0]} and {name} do not match: {_listed(tracks[0][1])} and "
+                f"{_listed(actions)}; train and validate on sets with the same actions"
+            )
+    return tuple(tracks[0][1])
+
+
+def _listed(labels: tuple[str, ...], most: int = 3) -> str:
+    shown = ", ".join(labels[:most])
+    return f"{len(labels)} actions ({shown}{', ...' if len(labels) > most else ''})"
+
+
+def _arguments(spec: NetworkSpec, labels: tuple[str, ...], start: MultitaskNetwork | None) -> dict[str, Any]:
+    """The arguments of `network.build`: those of the preset or of the weights, with the recipe's on top."""
+    if start is not None:
+        args = {**start.arguments, **spec.overrides()}
+    else:
+        try:
+            args = arguments(spec.preset or "", spec.variant, **spec.overrides())
+        except ValueError as error:
+            raise UserError(f"network: {error}") from None
+    if labels:
+        return {**args, "actions": len(labels)}
+    return {k: v for k, v in args.items() if k not in ("actions", "frames", "pose_stream")}
+
+
+def _take_over(start: MultitaskNetwork, network: MultitaskNetwork, source: str, heads: bool) -> None:
+    """Copy the pose part, and with ``heads`` the action heads where they fit."""
+    theirs, mine = start.state_dict(), network.state_dict()
+    fits = {name: name in theirs and theirs[name].shape == mine[name].shape for name in mine}
+    action = [name for name in mine if name.split(".")[0] in ACTION_PARTS]
+    for name in mine.keys() - action:
+        if not fits[name] and not name.startswith("reader."):  # its grids follow the size of the crop
+            raise UserError(
+                f"{source}: does not fit the recipe's network, first in {name}; leave out network.width, "
+                "blocks and the like, which follow the weights, or start from others"
+            )
+    kept = [name for name in mine if fits[name] and name not in action]
+    if heads and all(fits[name] for name in action):
+        kept += action
+    network.load_state_dict({name: theirs[name] for name in kept}, strict=False)

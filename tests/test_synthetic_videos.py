@@ -1,0 +1,237 @@
+"""The labels of synthetic videos agree with their pictures, and depend on (seed, index) alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from poseact.data import open_data
+from poseact.data.augment import Augmentation
+from poseact.data.clips import Stills, clip, still
+from poseact.data.loading import Examples, training_loader
+from poseact.data.synthetic import Film, SyntheticVideos
+from poseact.data.synthetic.rasteriser import OTHER, PERSON, Light, Rendering, plain_materials, render
+from poseact.data.synthetic.rig import FIGURE
+from poseact.data.synthetic.videos import BOX_MARGIN, OCCLUSION_MARGIN_M
+from poseact.data.synthetic.wardrobe import SLOT, SLOTS
+from poseact.errors import UserError
+from poseact.skeleton import LAYOUTS, PA17, mapping
+from poseact.video import clip_indices
+
+FRAMES = 12
+NEAR_PX = 2
+Shot = tuple[Film, int, Rendering]
+
+
+def shots(count: int, seed: int) -> list[Shot]:
+    """One random frame of each of ``count`` videos."""
+    videos = SyntheticVideos(count, FRAMES, seed=seed)
+    found = []
+    for i in range(count):
+        film = videos.film(i)
+        frame = int(np.random.default_rng((seed, i)).integers(FRAMES))
+        found.append((film, frame, film.picture(frame)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def some() -> list[Shot]:
+    return shots(60, 3)
+
+
+def inside(film: Film, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of the joints (36, 2), rounded, and which lie in the picture."""
+    pixels = np.round(film.scene.camera(frame).project(film.joints[frame])).astype(int)
+    height, width = film.scene.size
+    return pixels, (pixels >= 0).all(1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
+
+
+def check_on_the_person(found: list[Shot]) -> None:
+    """Within 2 px of every joint that is seen is the person's surface, no farther than it is thick there.
+
+    2 px: a nose in profile sticks out by less than a pixel. At the joint's own pixel, nearly always.
+    """
+    exact = []
+    for film, frame, picture in found:
+        pixels, within = inside(film, frame)
+        seen = within & ~film.occluded(frame, picture)
+        person = np.pad(picture.segmentation == PERSON, NEAR_PX)
+        surface = np.pad(picture.depth, NEAR_PX, constant_values=np.inf)
+        depth = film.scene.camera(frame).to_camera(film.joints[frame])[:, 2]
+        for j in np.flatnonzero(seen):
+            x, y = pixels[j]
+            around = slice(y, y + 2 * NEAR_PX + 1), slice(x, x + 2 * NEAR_PX + 1)
+            off = np.abs(depth[j] - surface[around])
+            agree = person[around] & (off <= film.person.thickness[j] + OCCLUSION_MARGIN_M)
+            assert agree.any(), (film.action, FIGURE.joints[j], off.min())
+            exact.append(agree[NEAR_PX, NEAR_PX])
+    assert np.mean(exact) > 0.97
+
+
+def test_seen_joints_lie_on_the_person_at_the_depth_of_its_surface(some: list[Shot]) -> None:
+    check_on_the_person(some)
+
+
+@pytest.mark.slow
+def test_seen_joints_of_a_thousand_frames_lie_on_the_person() -> None:
+    check_on_the_person(shots(1000, 4))
+
+
+def hidden_by_rays(film: Film, frame: int) -> np.ndarray:
+    """Which joints (36,) have a surface between them and the camera, from all triangles one by one."""
+    camera = film.scene.camera(frame)
+    surfaces = [film._surface(frame, 0.0), *film.scene.occluders]
+    corners = np.concatenate([camera.to_camera(s.vertices)[s.triangles] for s in surfaces])
+    other = np.concatenate([s.label for s in surfaces]) == OTHER
+    a, u, v = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    hidden = np.zeros(len(FIGURE), np.bool_)
+    for j, at in enumerate(camera.to_camera(film.joints[frame])):
+        ray = at / at[2]  # one metre deep
+        p = np.cross(ray, v)
+        determinant = (u * p).sum(1)
+        facing = determinant > 1e-12  # surfaces are seen from outside only
+        determinant = np.where(facing, determinant, 1.0)
+        first = -(a * p).sum(1) / determinant
+        q = np.cross(-a, u)
+        second = (q @ ray) / determinant
+        depth = (v * q).sum(1) / determinant
+        hit = np.flatnonzero(facing & (first >= 0) & (second >= 0) & (first + second <= 1) & (depth > 0.05))
+        if len(hit):
+            nearest = hit[np.argmin(depth[hit])]
+            slack = 0 if other[nearest] else film.person.thickness[j] + OCCLUSION_MARGIN_M
+            hidden[j] = at[2] > depth[nearest] + slack
+    return hidden
+
+
+def agreement(found: list[Shot]) -> tuple[float, float]:
+    """Share of the joints in the picture on which z-buffer and rays agree, and the share hidden."""
+    agreed, hidden = [], []
+    for film, frame, picture in found:
+        _, within = inside(film, frame)
+        by_rays, by_depth = hidden_by_rays(film, frame), film.occluded(frame, picture)
+        agreed += list((by_rays == by_depth)[within])
+        hidden += list(by_rays[within])
+    return float(np.mean(agreed)), float(np.mean(hidden))
+
+
+def test_occlusion_agrees_with_ray_casting(some: list[Shot]) -> None:
+    share, hidden = agreement(some[:20])
+    assert share >= 0.98 and 0.02 < hidden < 0.5
+
+
+@pytest.mark.slow
+def test_occlusion_agrees_with_ray_casting_on_200_frames() -> None:
+    share, hidden = agreement(shots(200, 5))
+    print(f"agree on {share:.4f} of the joints; {hidden:.3f} hidden")
+    assert share >= 0.98
+
+
+def test_left_is_left_from_all_sides(some: list[Shot]) -> None:
+    """What is painted on the left foot is seen at the left foot, from the front and from behind."""
+    light = Light(np.array([[0.0, 1.0, 0.0]]), np.zeros((1, 3)), np.ones(3), np.ones(3))
+    colours = np.full((len(SLOTS), 3), 0.5)
+    colours[[SLOT[f"left_{part}"] for part in ("sock", "shoe")]] = [1.0, 0.0, 0.0]
+    sides = []
+    for film, frame, _ in some:
+        bare = film._surface(frame, 0.0)
+        camera = film.scene.camera(frame)
+        grey = np.full((*film.scene.size, 3), 128, np.uint8)
+        image = render([replace(bare, materials=plain_materials(colours))], camera, light, grey).image
+        red = np.argwhere((image[..., 0] > 150) & (image[..., 1] < 80))[:, ::-1]
+        feet = {
+            side: camera.project(film.joints[frame][[FIGURE.index(f"{side}_{j}") for j in ("ankle", "foot")]])
+            for side in ("left", "right")
+        }
+        if len(red) < 20 or np.linalg.norm(feet["left"] - feet["right"], axis=1).min() < 10:
+            continue
+        left, right = (np.linalg.norm(red[:, None] - feet[s], axis=2).min(1).mean() for s in feet)
+        assert left < right, film.action
+        shoulders = camera.project(film.joints[frame])[[FIGURE.index(f"{s}_shoulder") for s in feet], 0]
+        sides.append(shoulders[0] > shoulders[1])
+    assert len(sides) > 15 and 0.1 < np.mean(sides) < 0.95
+
+
+# --- the data set -----------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not() -> None:
+    first, again, other = (SyntheticVideos(3, FRAMES, seed=s) for s in (1, 1, 2))
+    for i in (2, 0):
+        a, b, c = first[i], again[i], other[i]
+        assert a.joints.tobytes() == b.joints.tobytes() != c.joints.tobytes()
+        (image, same, different) = (track.frames.read([3])[0][0] for track in (a, b, c))
+        assert image.tobytes() == same.tobytes() != different.tobytes()
+        assert image.tobytes() != a.frames.read([4])[0][0].tobytes()
+
+
+def test_any_number_of_workers_gives_the_same_bytes() -> None:
+    def frames(workers: int) -> list[bytes]:
+        examples = Examples([SyntheticVideos(12, 6, seed=6)], PA17, 64, Augmentation(), 0, 0, frames=4)
+        loader = training_loader(examples, [1.0], 4, workers)
+        clips = [batch["clips"] for batch in loader]
+        return [c["frames"].numpy().tobytes() + c["pose"].numpy().tobytes() for c in clips]
+
+    alone = frames(0)
+    assert len(alone) == 3 and frames(1) == alone and frames(2) == alone
+
+
+def test_tracks_give_back_the_world() -> None:
+    videos = SyntheticVideos(6, FRAMES, seed=7)
+    for i in range(len(videos)):
+        film, track = videos.film(i), videos[i]
+        person = still(track, 5)
+        assert person.camera is not None and person.root_depth_mm is not None
+        depth = (person.root_depth_mm + person.joints[:, 2]) / 1000
+        world = person.camera.back_project(person.joints[:, :2], depth)
+        assert np.abs(world - film.joints[5]).max() < 1e-5  # lenses bend, and are undone by steps
+        assert track.joints[:, FIGURE.index("pelvis"), 2].max() == 0
+        extent = np.ptp(person.joints[:, :2], axis=0).max()
+        assert person.box.side == pytest.approx(BOX_MARGIN * extent)
+
+
+def test_clips_keep_one_camera_a_frame() -> None:
+    track = SyntheticVideos(1, FRAMES, seed=8)[0]
+    found = clip(track, clip_indices(FRAMES, 4, 3))
+    assert isinstance(found.camera, tuple) and len(found.camera) == 4
+    assert found.action is not None and found.joints.shape == (4, len(FIGURE), 3)
+
+
+def test_every_joint_of_every_layout_is_known() -> None:
+    for layout in LAYOUTS.values():
+        assert (mapping(FIGURE, layout) >= 0).all(), layout.name
+
+
+def test_reduced_pictures_show_the_same() -> None:
+    track = SyntheticVideos(4, 1, seed=9)[2]
+    (full,), one = track.frames.read([0])
+    (half,), two = track.frames.read([0], 2)
+    assert (one, two) == (1, 2) and half.shape == (128, 128, 3)
+    means = full.astype(float).reshape(128, 2, 128, 2, 3).mean((1, 3))
+    assert np.corrcoef(means.ravel(), half.astype(float).ravel())[0, 1] > 0.9  # noise is that of each picture
+
+
+def test_splits_differ_and_labels_are_the_actions() -> None:
+    train, test = (open_data("synthetic", None, split, 40) for split in ("train", "test"))
+    assert isinstance(train, SyntheticVideos) and isinstance(test, SyntheticVideos)
+    assert train[0].joints.tobytes() != test[0].joints.tobytes()
+    labels = {train[i].action for i in range(40)}
+    assert len(labels) > 10 and labels <= set(range(len(train.actions)))
+    with pytest.raises(UserError, match="unknown split"):
+        open_data("synthetic", None, "dev", 4)
+
+
+def test_wrong_arguments_are_refused() -> None:
+    for wrong in ({"count": -1}, {"frames": 0}, {"size": (16, 256)}, {"seed": -1}):
+        with pytest.raises(ValueError, match="expected count"):
+            SyntheticVideos(**({"count": 1} | wrong))
+    with pytest.raises(IndexError):
+        SyntheticVideos(2)[2]
+
+
+def test_stills_of_one_frame_videos_are_a_data_set() -> None:
+    stills = Stills(SyntheticVideos(3, 1, seed=1))
+    assert len(stills) == 3 and stills[1].image()[0].shape == (256, 256, 3)
+    assert torch.from_numpy(stills[0].joints).isfinite().all()

@@ -1,0 +1,262 @@
+"""What stages train and leave alone, what the action heads read, and chains of stages."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from fakes import mpii, penn_action
+from rich.console import Console
+from safetensors.torch import load_file
+
+from poseact.data.loading import Examples, training_loader
+from poseact.errors import UserError
+from poseact.network import arguments, build
+from poseact.training import checkpoint
+from poseact.training.epoch import step
+from poseact.training.loop import Run, train_chain
+from poseact.training.optimisation import ACTION_PARTS, training_mode
+from poseact.training.recipe import read_chain
+from poseact.weights import load_weights, save_weights
+
+QUIET = Console(quiet=True)
+SMALL = [
+    "network.size=32", "training.batch=4", "training.epochs=2", "training.workers=0",
+    "training.precision=fp32", "training.sample_every=0", "data.train.penn-action.split=all",
+    "data.validation.split=all", "data.validation.count=2",
+]  # fmt: skip
+FIRST = ["penn-pose:network.width=16", "penn-pose:network.blocks=1", "network.frames=4"]
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    mpii.write_released(folder / "mpii", mpii.truth())
+    penn_action.write(folder / "penn", clips=4)
+    return [f"roots.mpii={folder / 'mpii'}", f"roots.penn-action={folder / 'penn'}"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A network with action heads for Penn Action."""
+    torch.manual_seed(0)
+    args = arguments("penn-action", "paper", width=16, blocks=1, size=32, frames=4)
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    save_weights(path, build(args)[0], args, {})
+    return path
+
+
+def stage(name, roots, weights, tmp_path, *overrides):
+    """A run of one stage that starts from ``weights``."""
+    chain = read_chain(name, [*roots, *SMALL, f"network.weights={weights}", *overrides])
+    return Run(chain[-1], tmp_path / "run", QUIET)
+
+
+def take_steps(run, count=3):
+    spec = run.recipe.training
+    training_mode(run.network)
+    examples = Examples(run.sets.train, run.layout, 32, run.recipe.augmentation, 0, 0, run.frames)
+    answers = []
+    for batch in list(training_loader(examples, run.sets.shares, spec.batch, 0))[:1] * count:
+        answers.append(step(run, batch)[0])
+    return answers
+
+
+def tensors(run):
+    """Weights and batch-norm statistics of the pose part, and of the action heads."""
+    state = {name: x.clone() for name, x in run.network.state_dict().items()}
+    heads = {name for name in state if name.split(".")[0] in ACTION_PARTS}
+    return {n: state[n] for n in state if n not in heads}, {n: state[n] for n in heads}
+
+
+def changed(before, after):
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_fine_tuning_changes_the_stem_through_the_action_loss_alone(roots, weights, tmp_path):
+    run = stage("penn-finetune.yaml", roots, weights, tmp_path, "training.learning_rate=1e-2")
+    before, _ = tensors(run)
+    ((loss, pose, action), *_) = take_steps(run, 1)
+    assert pose == 0 and loss == action > 0
+    after, _ = tensors(run)
+    moved = changed(before, after)
+    filters = {
+        n for n, _ in run.network.named_parameters() if n.startswith("stem") and n.endswith("conv.weight")
+    }
+    assert filters and filters <= moved
+
+
+def test_frozen_poses_stay_as_they_are_batch_norm_too(roots, weights, tmp_path):
+    run = stage("penn-action.yaml", roots, weights, tmp_path)
+    before = tensors(run)
+    take_steps(run)
+    after = tensors(run)
+    assert not changed(before[0], after[0])
+    assert {"running_mean", "running_var", "bias", "weight"} <= {
+        name.split(".")[-1] for name in changed(before[1], after[1])
+    }
+    assert not any(p.requires_grad or p.grad is not None for p in run.network.stem.parameters())
+
+
+def test_frozen_heads_stay_as_they_are(roots, weights, tmp_path):
+    """Poses alone, from stills, in a network that has action heads."""
+    run = stage(
+        "penn-joint.yaml",
+        roots,
+        weights,
+        tmp_path,
+        "training.trains=pose",
+        "network.preset=null",
+        "network.variant=null",
+    )
+    before = tensors(run)
+    assert all(action == 0 < pose for _, pose, action in take_steps(run))
+    after = tensors(run)
+    assert not changed(before[1], after[1]) and changed(before[0], after[0])
+
+
+def test_stills_and_clips_are_learnt_in_one_batch(roots, weights, tmp_path):
+    run = stage("penn-joint.yaml", roots, weights, tmp_path, "network.preset=null", "network.variant=null")
+    before = tensors(run)
+    (_, pose, action), *_ = answers = take_steps(run, 6)
+    assert pose > 0 and action > 0
+    assert answers[-1][0] < answers[0][0]
+    after = tensors(run)
+    assert changed(before[0], after[0]) and changed(before[1], after[1])
+
+
+class Recorded:
+    """The network, with what it is given written down."""
+
+    def __init__(self, network):
+        self.network, self.given = network, []
+
+    def __getattr__(self, name):
+        return getattr(self.network, name)
+
+    def __call__(self, *given):
+        self.given.append(given)
+        return self.network(*given)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_given_poses_are_the_annotated_ones_with_noise_where_asked_for(roots, weights, tmp_path, noise):
+    noisy = ["training.poses=noisy", f"training.pose_noise={noise}"] if noise else []
+    run = stage("penn-given.yaml", roots, weights, tmp_path, *noisy)
+    run.network = Recorded(run.network)
+    examples = Examples(run.sets.train, run.layout, 32, None, 0, 0, run.frames)
+    batch = next(iter(training_loader(examples, [1], 4, 0)))
+    step(run, batch)
+    step(run, batch)
+    (_, poses, visibility), (_, again, _) = run.network.given
+    labels = batch["clips"]
+    seen = labels["visible"] > 0
+    assert torch.equal(visibility, labels["visible"]) and torch.equal(poses, again)
+    difference = poses - labels["pose"][..., :2]
+    assert (difference[~seen] == 0).all()
+    assert float(difference[seen].std()) == pytest.approx(noise, rel=0.15)
+
+
+def test_heads_for_other_labels_are_new_and_the_poses_are_kept(roots, tmp_path):
+    """As in folder.yaml: published weights, one's own actions."""
+    args = arguments("penn-action", "paper", width=16, blocks=1, size=32, frames=4)
+    old = build(args)[0]
+    path = tmp_path / "old.safetensors"
+    save_weights(path, old, args, {"action_labels": str([f"a{i}" for i in range(15)]).replace("'", '"')})
+    run = stage("penn-action.yaml", roots, path, tmp_path)
+    theirs = old.state_dict()
+    pose, heads = tensors(run)
+    assert all(torch.equal(theirs[name], x) for name, x in pose.items())
+    assert any(not torch.equal(theirs[name], x) for name, x in heads.items())
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ("network.width=32", "leave out network.width"),
+    ("network.blocks=2", "leave out network.width"),
+    ("network.layout=mpii16", "network.layout"),
+    ("network.frames=6", "multiples of 4"),
+    ("network.weights=nothing.safetensors", "nothing.safetensors"),
+    ("data.validation={set: mpii, split: val}", "to score actions"),
+])  # fmt: skip
+def test_what_does_not_fit_the_weights(roots, weights, tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
+        stage("penn-action.yaml", roots, weights, tmp_path, change)
+
+
+def test_labels_of_two_sets_that_do_not_match(roots, weights, tmp_path):
+    for action in ("run", "jump"):
+        penn_action.write_frames(tmp_path / action, penn_action.make(1))
+        (tmp_path / "own" / "val" / action).mkdir(parents=True)
+        (tmp_path / action / "frames" / "0001").rename(tmp_path / "own" / "val" / action / "one")
+    other = ["data.validation={set: folder, split: val}", f"roots.folder={tmp_path / 'own'}"]
+    with pytest.raises(
+        UserError, match=r"penn-action and folder do not match: 15 actions .* 2 actions \(jump, run\)"
+    ):
+        stage("penn-action.yaml", roots, weights, tmp_path, *other)
+
+
+def test_labels_of_the_stage_before_that_do_not_match(roots, tmp_path):
+    args = arguments("penn-action", "paper", width=16, blocks=1, size=32, frames=4, actions=2)
+    path = tmp_path / "old.safetensors"
+    save_weights(path, build(args)[0], args, {"action_labels": '["run", "jump"]'})
+    recipe = read_chain("penn-finetune.yaml", [*roots, *SMALL])[-1]
+    with pytest.raises(UserError, match=r"labels do not match: 2 actions \(run, jump\) there, 15"):
+        Run(recipe, tmp_path / "run", QUIET, path)
+
+
+def test_what_a_later_stage_lacks_is_told_before_the_first(roots, tmp_path):
+    chain = read_chain("penn-action.yaml", [*roots, *SMALL, *FIRST, "penn-action:data.validation.split=none"])
+    with pytest.raises(UserError, match="unknown split 'none'"):
+        train_chain(chain, tmp_path / "run", QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+START = "import sys; from poseact.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.mark.slow
+def test_a_killed_chain_goes_on_where_it_was(roots, tmp_path):
+    """kill -9 in the second stage: the first is left as it is, and the end is the same bit for bit."""
+    overrides = [*roots, *SMALL, *FIRST, "training.checkpoint_minutes=0"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train_chain(read_chain("penn-finetune.yaml", overrides), whole, QUIET)
+    command = [sys.executable, "-c", START, "train", "penn-finetune.yaml", "--out", str(cut), *overrides]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (cut / "penn-action" / "last.pt").exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    first = (cut / "penn-pose" / "weights.safetensors").stat().st_mtime_ns
+    assert not (cut / "penn-finetune" / "weights.safetensors").exists()
+    weights = train_chain(read_chain("penn-finetune.yaml", overrides), cut, QUIET)
+    assert weights == cut / "penn-finetune" / "weights.safetensors"
+    assert (cut / "penn-pose" / "weights.safetensors").stat().st_mtime_ns == first
+    for name in ("penn-pose", "penn-action", "penn-finetune"):
+        assert same(whole / name, cut / name)
+
+
+def same(a: Path, b: Path) -> bool:
+    first, second = (load_file(run / "weights.safetensors") for run in (a, b))
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_a_chain_of_stages_hands_on_weights_and_labels(roots, tmp_path):
+    overrides = [*roots, *SMALL, *FIRST, "training.epochs=1"]
+    path = train_chain(read_chain("penn-action.yaml", overrides), tmp_path, QUIET)
+    pose, action = (
+        load_file(tmp_path / name / "weights.safetensors") for name in ("penn-pose", "penn-action")
+    )
+    shared = [name for name in action if name.split(".")[0] not in ACTION_PARTS and "num_batches" not in name]
+    assert shared and all(torch.equal(pose[name], action[name]) for name in shared)
+    loaded = load_weights(path)
+    assert len(loaded.action_labels) == 15 and loaded.model.frames == 4
+    row = checkpoint.load(path.parent / "last.pt")["progress"]["history"][0]
+    assert row["pose_loss"] == 0 < row["action_loss"] and 0 <= row["accuracy"] <= 1
+    assert "accuracy_pose block 4" in row and "accuracy_appearance block 4" in row
