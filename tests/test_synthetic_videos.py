@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,3 +236,33 @@ def test_stills_of_one_frame_videos_are_a_data_set() -> None:
     stills = Stills(SyntheticVideos(3, 1, seed=1))
     assert len(stills) == 3 and stills[1].image()[0].shape == (256, 256, 3)
     assert torch.from_numpy(stills[0].joints).isfinite().all()
+
+
+# --- motion capture ---------------------------------------------------------------------------
+
+
+def test_captured_actions_are_performed_and_split_by_style(shared: Path) -> None:
+    root = shared / "data" / "mocap" / "motions.npz"
+    parts = {split: open_data("synthetic", root, split) for split in ("train", "val", "test")}
+    styles = {}
+    for split, videos in parts.items():
+        assert isinstance(videos, SyntheticVideos) and videos.motions is not None
+        assert len(videos.actions) == 10 and len(videos) == len(videos.motions)
+        styles[split] = set(videos.motions.styles)
+    assert (styles["val"], styles["test"]) == ({"elderly"}, {"youthful"})
+    assert not styles["train"] & (styles["val"] | styles["test"])
+    videos = parts["test"]
+    for i in range(0, len(videos), 95):
+        track = videos[i]
+        assert len(track) == videos.lengths[i] <= 48
+        assert track.action is not None and videos.actions[track.action] == videos.motions.actions[i]
+        (image,), _ = track.frames.read([len(track) // 2], 4)
+        assert image.shape == (64, 64, 3) and image.std() > 5
+
+
+def test_too_few_styles_are_told(shared: Path, tmp_path: Path) -> None:
+    whole = dict(np.load(shared / "data" / "mocap" / "motions.npz"))
+    whole["style"] = np.full(len(whole["style"]), "one")
+    np.savez(tmp_path / "motions.npz", **whole)
+    with pytest.raises(UserError, match="expected three styles"):
+        open_data("synthetic", tmp_path / "motions.npz", "train")

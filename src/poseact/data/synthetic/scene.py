@@ -46,7 +46,7 @@ Image = npt.NDArray[np.uint8]
 _UP = np.array([0.0, 1.0, 0.0])
 SLOW_SHUTTER = 3
 """Instants of a frame where the shutter is slow."""
-_SLOW_SHARE, _OCCLUDED_SHARE, _CUT_OFF_SHARE, _CLUTTER_SHARE = 1 / 6, 0.27, 0.12, 0.2
+_SLOW_SHARE, _OCCLUDED_SHARE, _CUT_OFF_SHARE, _CLUTTER_SHARE = 1 / 8, 0.27, 0.12, 0.2
 _LOWEST = 0.1
 """Metres above the floor that no camera goes below."""
 _HIDDEN = 0.3
