@@ -647,8 +647,8 @@ def _thickness(build: Build, outfit: Outfit, lengths: Lengths) -> FloatArray:
     }  # fmt: skip
     radii = {name: radius * build.size * fat + loose for name, radius in around.items()}
     crown = 0.0 if outfit.cut == "bald" else 0.5 * max(_HAIRLINES[outfit.cut][3:]) + 0.03
-    radii |= {"neck": 0.42 * skull, "head": (0.25 + 2 * crown) * skull, "nose": 0.2 * skull}
-    radii |= {"eye": (0.12 + crown) * skull, "ear": (0.2 + crown) * skull}
+    radii |= {"neck": 0.42 * skull, "head": (0.25 + 2 * crown) * skull, "nose": 0.3 * skull}
+    radii |= {"eye": (0.2 + crown) * skull, "ear": (0.25 + crown) * skull}
     if outfit.skirt:
         radii["hip"] += 0.03
         radii["knee"] += (0.06 + outfit.skirt_flare) * (outfit.skirt > 0.5)
