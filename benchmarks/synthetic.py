@@ -44,7 +44,7 @@ def stages() -> dict[str, float]:
     bodies = [placed(motion, lengths) for motion in motions]
     worlds = [joints(*body, lengths) for body in bodies]
     films = [SyntheticVideos(VIDEOS, seed=1).film(i) for i in range(VIDEOS)]
-    surfaces = [film._surface(5, 0.0) for film in films]
+    surfaces = [film.surface(5) for film in films]
     backdrop = milliseconds(lambda i: films[i].scene.backdrop.draw())
     for film in films:
         film.picture(0)  # draws the background
@@ -59,7 +59,7 @@ def stages() -> dict[str, float]:
         "a video: background": backdrop,
         "a video: new colours": milliseconds(lambda i: recoloured(rng, person)),
         "a person, made once, kept": milliseconds(lambda _: random_person(rng, lengths)),
-        "a frame: the mesh posed": milliseconds(lambda i: films[i]._surface(5, 0.0)),
+        "a frame: the mesh posed": milliseconds(lambda i: films[i].surface(5)),
         "a frame: drawn by the rasteriser alone": milliseconds(
             lambda i: render([surfaces[i]], films[i].scene.camera(5), light, plain)
         ),

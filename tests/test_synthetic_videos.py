@@ -84,7 +84,7 @@ def test_seen_joints_of_a_thousand_frames_lie_on_the_person() -> None:
 def hidden_by_rays(film: Film, frame: int) -> np.ndarray:
     """Which joints (36,) have a surface between them and the camera, from all triangles one by one."""
     camera = film.scene.camera(frame)
-    surfaces = [film._surface(frame, 0.0), *film.scene.occluders]
+    surfaces = [film.surface(frame), *film.scene.occluders]
     corners = np.concatenate([camera.to_camera(s.vertices)[s.triangles] for s in surfaces])
     other = np.concatenate([s.label for s in surfaces]) == OTHER
     a, u, v = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
@@ -137,7 +137,7 @@ def test_left_is_left_from_all_sides(some: list[Shot]) -> None:
     colours[[SLOT[f"left_{part}"] for part in ("sock", "shoe")]] = [1.0, 0.0, 0.0]
     sides = []
     for film, frame, _ in some:
-        bare = film._surface(frame, 0.0)
+        bare = film.surface(frame)
         camera = film.scene.camera(frame)
         grey = np.full((*film.scene.size, 3), 128, np.uint8)
         image = render([replace(bare, materials=plain_materials(colours))], camera, light, grey).image

@@ -18,18 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from poseact.data.images import read_image
+from poseact.data.synthetic.compiled import njit
 from poseact.data.synthetic.effects import Mesh, Shadow, shaded
 from poseact.data.synthetic.rasteriser import Light, cuboid
 from poseact.data.synthetic.wardrobe import pick
 from poseact.errors import UserError
 from poseact.geometry import Camera
-
-try:
-    from numba import njit
-except ImportError as error:
-    raise UserError(
-        "synthetic people: expected the package numba, found none; pip install 'poseact[synthetic]'"
-    ) from error
 
 Image = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]

@@ -12,16 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from poseact.data.synthetic.compiled import njit
 from poseact.data.synthetic.rasteriser import NEAR
-from poseact.errors import UserError
 from poseact.geometry import Camera
-
-try:
-    from numba import njit
-except ImportError as error:
-    raise UserError(
-        "synthetic people: expected the package numba, found none; pip install 'poseact[synthetic]'"
-    ) from error
 
 Image = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]

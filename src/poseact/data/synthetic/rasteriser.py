@@ -16,15 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from poseact.errors import UserError
+from poseact.data.synthetic.compiled import njit
 from poseact.geometry import Camera
-
-try:
-    from numba import njit
-except ImportError as error:
-    raise UserError(
-        "synthetic people: expected the package numba, found none; pip install 'poseact[synthetic]'"
-    ) from error
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]

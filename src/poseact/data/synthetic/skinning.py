@@ -18,18 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from poseact.data.synthetic.compiled import njit
 from poseact.data.synthetic.rasteriser import PERSON, Surface
 from poseact.data.synthetic.rig import BONES, Lengths
 from poseact.data.synthetic.rig import SIDES as SIGNS
 from poseact.data.synthetic.wardrobe import Build, Outfit
-from poseact.errors import UserError
-
-try:
-    from numba import njit
-except ImportError as error:
-    raise UserError(
-        "synthetic people: expected the package numba, found none; pip install 'poseact[synthetic]'"
-    ) from error
 
 FloatArray = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]

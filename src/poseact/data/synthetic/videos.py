@@ -58,7 +58,7 @@ class Film:
         """The finished frame with its exact depth and segmentation, reduced 1, 2 or 4 times."""
         count = self.scene.instants
         instants = np.linspace(-0.5, 0.5, count) * _SHUTTER if count > 1 else np.zeros(1)
-        return self.scene.picture(frame, [self._surface(frame, float(t)) for t in instants], reduction)
+        return self.scene.picture(frame, [self.surface(frame, float(t)) for t in instants], reduction)
 
     def occluded(self, frame: int, picture: Rendering) -> npt.NDArray[np.bool_]:
         """Which joints (36,) are hidden, from the frame's full-size ``picture``.
@@ -101,8 +101,8 @@ class Film:
             root_depth_mm=root * 1000,
         )
 
-    def _surface(self, frame: int, after: float) -> Surface:
-        """The person ``after`` (-0.5..0.5 frames) the frame."""
+    def surface(self, frame: int, after: float = 0.0) -> Surface:
+        """The posed person with what it holds, ``after`` (-0.5 to 0.5, in frames) the frame."""
         other = min(max(frame + (1 if after > 0 else -1), 0), len(self) - 1)
         share = abs(after)
         # Between two frames bones turn little: the mean of two rotations is one, nearly.
