@@ -123,7 +123,7 @@ def changed(section, **values):
     (GOOD | {"name": "other"}, [], "name"),
     (changed("training", epoch=3), [], "training.epoch"),
     (changed("training", epochs="many"), [], "many"),
-    (changed("training", optimizer="adam"), [], "adamw, rmsprop, sgd"),
+    (changed("training", optimizer="adam"), [], "adamw, rmsprop, sgd, muon"),
     (changed("training", seed=True), [], "training.seed"),
     (changed("training", checkpoint_minutes=6), [], "0 to 5"),
     (changed("training", average=1.0), [], "below 1"),

@@ -33,9 +33,14 @@ def make_optimizer(network: nn.Module, spec: TrainingSpec) -> torch.optim.Optimi
     """The optimiser of what is not frozen. Filters decay; the biases of batch norm do not.
 
     RMSprop as in Keras, whose defaults the authors' code takes: mean over 10 steps, epsilon 1e-7.
-    SGD with Nesterov's momentum (P 5.4).
+    SGD with Nesterov's momentum (P 5.4). `Muon` for the filters that mix channels, AdamW for the rest.
     """
     trained = [p for p in network.parameters() if p.requires_grad]
+    if spec.optimizer == "muon":
+        mixing = [p for p in trained if p.ndim > 1 and p.shape[1] > 1]
+        depthwise = [p for p in trained if p.ndim > 1 and p.shape[1] == 1]
+        biases = [p for p in trained if p.ndim <= 1]
+        return Muon(mixing, depthwise, biases, spec.learning_rate, spec.weight_decay)
     groups: list[dict[str, Any]] = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": spec.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
@@ -46,6 +51,73 @@ def make_optimizer(network: nn.Module, spec: TrainingSpec) -> torch.optim.Optimi
     if spec.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr=rate, alpha=0.9, eps=1e-7)
     return torch.optim.SGD(groups, lr=rate, momentum=spec.momentum, nesterov=spec.momentum > 0)
+
+
+class Muon(torch.optim.AdamW):
+    """Muon (Jordan 2024) for filters that mix channels; AdamW for depth-wise filters and biases.
+
+    The momentum of a filter (out, in, h, w), as a matrix (out, in h w), is brought near the closest
+    orthogonal one, so that all directions are learnt at one pace. Its size follows AdamW's (Liu et al.
+    2025, Eq. 4), hence one learning rate for both; `_MUON_SIZE` was measured (docs/experiments.md).
+    `torch.optim.Muon` takes matrices alone, and bf16, which is slow where the chip has none.
+    """
+
+    def __init__(
+        self,
+        mixing: list[nn.Parameter],
+        depthwise: list[nn.Parameter],
+        biases: list[nn.Parameter],
+        lr: float,
+        weight_decay: float,
+    ) -> None:
+        decays = ((mixing, weight_decay), (depthwise, weight_decay), (biases, 0.0))
+        groups = [
+            {"params": parameters, "weight_decay": decay, "orthogonal": parameters is mixing}
+            for parameters, decay in decays
+            if parameters
+        ]
+        super().__init__(groups, lr=lr, fused=True)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step; the gradients of the filters that mix channels are used up by it."""
+        for group in self.param_groups:
+            if group["orthogonal"]:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        self._mix(parameter, group["lr"], group["weight_decay"])
+                        parameter.grad = None  # AdamW passes over it
+        super().step()
+
+    def _mix(self, parameter: nn.Parameter, rate: float, decay: float) -> None:
+        gradient = parameter.grad
+        assert gradient is not None
+        state = self.state[parameter]
+        if not state:
+            # AdamW looks for its count of steps in every state that it loads.
+            state.update(step=torch.zeros(()), momentum=torch.zeros_like(gradient))
+        momentum = state["momentum"].lerp_(gradient, 1 - _MUON_MOMENTUM)
+        update = orthogonal(gradient.lerp(momentum, _MUON_MOMENTUM).flatten(1))
+        size = _MUON_SIZE * math.sqrt(max(update.shape))
+        parameter.mul_(1 - rate * decay)
+        parameter.sub_(update.reshape(parameter.shape), alpha=rate * size)
+
+
+_MUON_MOMENTUM, _MUON_SIZE = 0.95, 0.5
+
+
+def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+    """A matrix (m, n) with the same singular vectors and singular values near 1 (about 0.7 to 1.2).
+
+    Newton and Schulz's iteration with the coefficients of Jordan (2024), which hurry small singular
+    values upwards rather than converge. Zero stays zero.
+    """
+    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
 def learning_rate(spec: TrainingSpec, step: int, batches: int, reductions: int) -> float:

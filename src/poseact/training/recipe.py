@@ -105,7 +105,7 @@ class TrainingSpec:
     epochs: int
     batch: int
     learning_rate: float
-    optimizer: Literal["adamw", "rmsprop", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "rmsprop", "sgd", "muon"] = "adamw"
     schedule: Literal["cosine", "plateau", "steps"] = "cosine"
     momentum: float = 0.98
     weight_decay: float = 0.01

@@ -1,0 +1,92 @@
+"""What was answered about a video: one row for each person in each frame, and what lies between.
+
+Rows are a structured array, so that they can be appended to a file and read back as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from poseact.skeleton import Layout
+
+Rows = npt.NDArray[np.void]
+"""A structured array (R,) of `row_type`."""
+
+
+def row_type(joints: int, dim: int, actions: int) -> np.dtype[np.void]:
+    """The fields of one person in one frame, for J joints, D = 2 or 3, and A actions (0: none).
+
+    - ``frame``: its number from 0; ``time_s``: since the first frame; ``person``: track id, from 1.
+    - ``restarted``: the box was found anew here, so the window of the actions began again.
+    - ``box``: centre x, y and side in pixels of the crop that was read.
+    - ``joints`` (J, 2) pixels; ``visibility`` (J,) in [0, 1].
+    - ``covariance`` (J, 2, 2) square pixels: of the joint's position, calibrated on held-out data
+      where the weights bring a calibration.
+    - ``crop`` (J, 3), with D = 3: relative to the pelvis in sides of the crop, x to the right, y down, z away
+      from the camera. ``metres`` (J, 3): the same in metres, see `Results.assumption`.
+    - ``action`` (A,): probabilities for the window that ends here; zeros unless ``action_known``.
+    """
+    fields: list[Any] = [
+        ("frame", "<i8"), ("time_s", "<f8"), ("person", "<i4"), ("restarted", "?"), ("box", "<f8", (3,)),
+        ("joints", "<f4", (joints, 2)), ("visibility", "<f4", (joints,)),
+        ("covariance", "<f4", (joints, 2, 2)),
+    ]  # fmt: skip
+    if dim == 3:
+        fields += [("crop", "<f4", (joints, 3)), ("metres", "<f4", (joints, 3))]
+    if actions:
+        fields += [("action", "<f4", (actions,)), ("action_known", "?")]
+    return np.dtype(fields)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Frames ``first`` to ``last``, both included, without an answer, and the ``reason`` in a few words."""
+
+    first: int
+    last: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that was answered about one video.
+
+    - ``rows`` (R,): see `row_type`; by frame, then person.
+    - ``layout``, ``actions``: names of the joints and of the actions.
+    - ``source``: the file's name; ``fps``; ``size``: width and height in pixels; ``frames``: how many were
+      looked at, with and without an answer; ``gaps``: those without, in order.
+    - ``assumption``: in words, what the metres rest on; empty in 2D.
+    - ``weights``: the file's name and checksum, in words.
+    """
+
+    rows: Rows
+    layout: Layout
+    actions: tuple[str, ...]
+    source: str
+    fps: float
+    size: tuple[int, int]
+    frames: int
+    gaps: tuple[Gap, ...] = ()
+    assumption: str = ""
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        names = self.rows.dtype.names or ()
+        if "joints" not in names or self.rows["joints"].shape[1:] != (len(self.layout), 2):
+            raise ValueError(f"results: expected rows of {len(self.layout)} joints, got {self.rows.dtype}")
+        if bool(self.actions) != ("action" in names):
+            raise ValueError("results: expected actions in the rows where there are names for them")
+
+    @property
+    def is_3d(self) -> bool:
+        """Whether ``crop`` and ``metres`` are there."""
+        return "metres" in (self.rows.dtype.names or ())
+
+    @property
+    def people(self) -> tuple[int, ...]:
+        """The track ids, ascending."""
+        return tuple(int(n) for n in np.unique(self.rows["person"]))
