@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poseact.data.synthetic.placing import SOLE as FLAT
-from poseact.data.synthetic.rasteriser import OTHER, Surface, plain_materials
+from poseact.data.synthetic.rasteriser import OTHER, Surface, cloth_folds, plain_materials
 from poseact.data.synthetic.rig import BONES, FIGURE, Lengths, starts
 from poseact.data.synthetic.rig import SIDES as SIGNS
 from poseact.data.synthetic.skinning import (
@@ -613,6 +613,7 @@ def _assembled(
         normals=vertex_normals(vertices, triangles, joined("same", first)),
         cloth=joined("cloth"),
         shade=joined("shade"),
+        folds=cloth_folds(joined("cloth")),
         triangles=triangles,
         material=joined("material").astype(np.int32),
         label=np.concatenate([np.full(len(part.triangles), part.label, np.uint8) for part in parts]),

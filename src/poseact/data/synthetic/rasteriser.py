@@ -62,7 +62,8 @@ class Surface:
     """V vertices and T triangles, seen from outside only: counter-clockwise there.
 
     - ``vertices`` (V, 3): metres, world; ``normals`` (V, 3): outwards, of any length > 0.
-    - ``cloth`` (V, 2): coordinates of the patterns; ``shade`` (V,): how open to the sky, in [0, 1].
+    - ``cloth`` (V, 2): coordinates of the patterns; ``shade`` (V,): how open to the sky, in [0, 1];
+      ``folds`` (V,): the unevenness of cloth, see `cloth_folds`.
     - ``triangles`` (T, 3) int32; ``material`` (T,) int32: rows of ``materials``.
     - ``label`` (T,) uint8: `PERSON` or `OTHER`.
     """
@@ -71,6 +72,7 @@ class Surface:
     normals: FloatArray
     cloth: FloatArray
     shade: FloatArray
+    folds: FloatArray
     triangles: IntArray
     material: IntArray
     label: npt.NDArray[np.uint8]
@@ -138,6 +140,7 @@ def faceted(vertices: FloatArray, triangles: Array, materials: Materials, materi
         normals=np.repeat(normal, 3, 0),
         cloth=cloth.reshape(-1, 2),
         shade=np.ones(3 * count),
+        folds=np.zeros(3 * count),
         triangles=np.arange(3 * count, dtype=np.int32).reshape(-1, 3),
         material=np.asarray(material, np.int32),
         label=np.full(count, OTHER, np.uint8),
@@ -167,7 +170,7 @@ def join(surfaces: Sequence[Surface]) -> Surface:
     )
     joined = {
         name: np.concatenate([getattr(s, name) for s in surfaces])
-        for name in ("vertices", "normals", "cloth", "shade", "label")
+        for name in ("vertices", "normals", "cloth", "shade", "folds", "label")
     }
     triangles = [s.triangles + np.int32(n) for s, n in zip(surfaces, vertices, strict=False)]
     material = [s.material + np.int32(n) for s, n in zip(surfaces, rows, strict=False)]
@@ -204,12 +207,15 @@ def render(
     depth = np.full((height, width), np.inf, np.float32)
     segmentation = np.zeros((height, width), np.uint8)
     m = whole.materials
+    lit = _lit(
+        whole.vertices, whole.normals, whole.shade, whole.folds,
+        light.directions, light.strengths, light.sky, light.ground, np.asarray(camera.position, float),
+    )  # fmt: skip
+    reach = min(0.5, 1.5 / float(camera.focal[0]))  # a pixel and a half in the direction of view
     _shade(
-        nearest, owner, planes, left, top, whole.triangles, whole.normals, whole.cloth, whole.shade,
-        whole.material, whole.label, m.colours, m.pattern, m.period, m.gloss, m.creases,
-        light.directions, light.strengths, light.sky, light.ground,
-        np.ascontiguousarray(camera.rotation, float), np.asarray(camera.focal, float),
-        np.asarray(camera.centre, float), image, depth, segmentation,
+        nearest, owner, planes, left, top, whole.triangles, whole.cloth, lit, whole.material, whole.label,
+        m.colours, m.pattern, m.period, m.gloss, m.creases, light.strengths[0], reach,
+        image, depth, segmentation,
     )  # fmt: skip
     return Rendering(image, depth, segmentation)
 
@@ -223,20 +229,40 @@ def z_buffer(
     (T, 3, 3): from pixel (x, y, 1) to barycentric over depth; ``left``, ``top``: the sample at [0, 0].
     Sample (u, v) of the image lies at pixel ((u + 0.5) / SAMPLES - 0.5, (v + 0.5) / SAMPLES - 0.5).
     """
-    corners = camera.to_camera(surface.vertices)
     if np.any(camera.radial) or np.any(camera.tangential):
+        corners = camera.to_camera(surface.vertices)
         # Points behind the camera have no image; their triangles are hidden or large anyway.
         front = corners[:, 2] > NEAR
         corners[front, :2] = camera.project(surface.vertices[front]) * corners[front, 2:]
         corners[~front, :2] = corners[~front, :2] * camera.focal + camera.centre * corners[~front, 2:]
     else:
-        corners[:, :2] = corners[:, :2] * camera.focal + camera.centre * corners[:, 2:]
+        corners = _seen(
+            surface.vertices, np.ascontiguousarray(camera.rotation, float), np.asarray(camera.position, float),
+            np.asarray(camera.focal, float), np.asarray(camera.centre, float),
+        )  # fmt: skip
     left, top, right, bottom = _window(corners, height, width)
     nearest = np.zeros((bottom - top, right - left), np.float32)
     owner = np.full(nearest.shape, -1, np.int32)
     planes = np.empty((len(surface.triangles), 3, 3))
     _fill(corners, surface.triangles, left, top, nearest, owner, planes)
     return nearest, owner, planes, left, top
+
+
+@njit(cache=True, error_model="numpy")
+def _seen(vertices: Array, rotation: Array, position: Array, focal: Array, centre: Array) -> Array:
+    """The vertices (V, 3) in homogeneous pixels (x z, y z, z), without a lens's distortion."""
+    corners = np.empty((len(vertices), 3))
+    for i in range(len(vertices)):
+        x, y, z = vertices[i, 0] - position[0], vertices[i, 1] - position[1], vertices[i, 2] - position[2]
+        depth = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z
+        corners[i, 0] = (rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z) * focal[0] + (
+            centre[0] * depth
+        )
+        corners[i, 1] = (rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z) * focal[1] + (
+            centre[1] * depth
+        )
+        corners[i, 2] = depth
+    return corners
 
 
 @njit(cache=True, error_model="numpy")
@@ -332,24 +358,19 @@ def _fill(
         slope = p[0, 0] + p[1, 0] + p[2, 0]
         # A hair's breadth more, so that no sample falls between two neighbours.
         slack = 1e-9 / max(corners[i, 2], corners[j, 2], corners[k, 2])
+        u0 = max(0, ceil((x_low - first) * SAMPLES) - left)
+        u1 = min(width - 1, floor((x_high - first) * SAMPLES) - left)
+        # Most triangles are of a few samples: to look at all within the bounds is quickest, in one test.
+        a0, a1, a2 = p[0, 0], p[1, 0], p[2, 0]
         for v in range(v0, v1 + 1):
             y = (v + top) * step + first
-            x0, x1 = -1e6, 1e6
-            inverse = 0.0
-            for e in range(3):
-                a, r = p[e, 0], p[e, 1] * y + p[e, 2]
-                inverse += r
-                if a > 0:
-                    x0 = max(x0, (-slack - r) / a)
-                elif a < 0:
-                    x1 = min(x1, (-slack - r) / a)
-                elif r < -slack:
-                    x1 = -1e6
-            u0 = max(0, ceil((x0 - first) * SAMPLES) - left)
-            u1 = min(width - 1, floor((x1 - first) * SAMPLES) - left)
+            r0, r1, r2 = p[0, 1] * y + p[0, 2], p[1, 1] * y + p[1, 2], p[2, 1] * y + p[2, 2]
+            inverse = r0 + r1 + r2
             for u in range(u0, u1 + 1):
-                s = inverse + slope * ((u + left) * step + first)
-                if nearest[v, u] < s < 1 / NEAR:
+                x = (u + left) * step + first
+                s = inverse + slope * x
+                inside = (a0 * x + r0 >= -slack) & (a1 * x + r1 >= -slack) & (a2 * x + r2 >= -slack)
+                if inside & (nearest[v, u] < s) & (s < 1 / NEAR):
                     nearest[v, u] = s
                     owner[v, u] = t
 
@@ -428,6 +449,50 @@ def _choice(pattern: int, u: float, v: float, period: float) -> int:
     return int(chosen)
 
 
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
+def cloth_folds(cloth: Array) -> Array:
+    """How uneven cloth is at each vertex (V,), about -0.75 to 0.75, from its coordinates (V, 2)."""
+    folds = np.empty(len(cloth))
+    for i in range(len(cloth)):
+        u, v = cloth[i, 0], cloth[i, 1]
+        folds[i] = _noise(u * 28, v * 45) + 0.5 * _noise(u * 90, v * 110) - 0.75
+    return folds
+
+
+@njit(cache=True, error_model="numpy", fastmath=_FAST)
+def _lit(
+    vertices: Array, normals: Array, shade: Array, folds: Array,
+    directions: Array, strengths: Array, sky: Array, ground: Array, position: Array,
+) -> Array:  # fmt: skip
+    """What the light does at each vertex (V, 5): RGB of matt white, the highlight, and the folds.
+
+    Triangles are hardly larger than pixels, so light is worked out at their corners only.
+    """
+    lit = np.empty((len(vertices), 5), np.float32)
+    for i in range(len(vertices)):
+        nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
+        norm = 1 / sqrt(nx * nx + ny * ny + nz * nz + 1e-20)
+        nx, ny, nz = nx * norm, ny * norm, nz * norm
+        vx, vy, vz = position[0] - vertices[i, 0], position[1] - vertices[i, 1], position[2] - vertices[i, 2]
+        size = 1 / sqrt(vx * vx + vy * vy + vz * vz + 1e-20)
+        # Blinn's highlight, with the direction half-way between the sun and the view.
+        hx, hy, hz = directions[0, 0] + size * vx, directions[0, 1] + size * vy, directions[0, 2] + size * vz
+        cosine = max(0.0, nx * hx + ny * hy + nz * hz)
+        square = cosine * cosine / (hx * hx + hy * hy + hz * hz + 1e-20)
+        square *= square
+        square *= square
+        opened, up = 255 * shade[i], 0.5 + 0.5 * ny
+        lit[i, 3], lit[i, 4] = opened * square * square, folds[i]
+        for k in range(3):
+            lit[i, k] = opened * (ground[k] + (sky[k] - ground[k]) * up)
+        for j in range(len(directions)):
+            cosine = nx * directions[j, 0] + ny * directions[j, 1] + nz * directions[j, 2]
+            if cosine > 0:
+                for k in range(3):
+                    lit[i, k] += opened * strengths[j, k] * cosine
+    return lit
+
+
 @njit(error_model="numpy", fastmath=_FAST, inline="always")
 def _corner_shares(planes: Array, t: int, x: float, y: float) -> tuple[float, float, float]:
     """Barycentric coordinates of what is seen of triangle ``t`` at pixel (x, y)."""
@@ -439,83 +504,49 @@ def _corner_shares(planes: Array, t: int, x: float, y: float) -> tuple[float, fl
 
 
 @njit(error_model="numpy", fastmath=_FAST, inline="always")
-def _add_albedo(
-    t: int, x: float, y: float, weight: float, planes: Array, triangles: Array, cloth: Array, material: Array,
-    colours: Array, pattern: Array, period: Array, albedo: Array,
-) -> None:  # fmt: skip
-    """Add ``weight`` times the colour of triangle ``t`` at pixel (x, y)."""
-    m, chosen = material[t], 0
-    if pattern[m] != PLAIN:
-        e0, e1, e2 = _corner_shares(planes, t, x, y)
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        u = e0 * cloth[a, 0] + e1 * cloth[b, 0] + e2 * cloth[c, 0]
-        v = e0 * cloth[a, 1] + e1 * cloth[b, 1] + e2 * cloth[c, 1]
-        chosen = _choice(pattern[m], u, v, period[m])
-    for k in range(3):
-        albedo[k] += weight * colours[m, chosen, k]
+def _light_at(
+    t: int, x: float, y: float, planes: Array, triangles: Array, lit: Array
+) -> tuple[float, float, float, float, float]:
+    """The columns of `_lit` on triangle ``t`` at pixel (x, y)."""
+    e0, e1, e2 = _corner_shares(planes, t, x, y)
+    a, b, c = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
+    return (
+        e0 * lit[a, 0] + e1 * lit[b, 0] + e2 * lit[c, 0],
+        e0 * lit[a, 1] + e1 * lit[b, 1] + e2 * lit[c, 1],
+        e0 * lit[a, 2] + e1 * lit[b, 2] + e2 * lit[c, 2],
+        e0 * lit[a, 3] + e1 * lit[b, 3] + e2 * lit[c, 3],
+        e0 * lit[a, 4] + e1 * lit[b, 4] + e2 * lit[c, 4],
+    )
 
 
 @njit(error_model="numpy", fastmath=_FAST, inline="always")
-def _add_light(
-    t: int, x: float, y: float, weight: float, planes: Array, albedo: Array,
-    triangles: Array, normals: Array, cloth: Array, shade: Array, material: Array,
-    gloss: Array, creases: Array, directions: Array, strengths: Array, sky: Array, ground: Array,
-    rotation: Array, focal: Array, centre: Array, colour: Array,
-) -> None:  # fmt: skip
-    """Add ``weight`` times what a surface of ``albedo`` shows, lit as triangle ``t`` at pixel (x, y)."""
+def _choice_at(
+    t: int, x: float, y: float, planes: Array, triangles: Array, cloth: Array, pattern: int, period: float
+) -> int:
+    """Which of its material's colours triangle ``t`` shows at pixel (x, y)."""
+    if pattern == PLAIN:
+        return 0
     e0, e1, e2 = _corner_shares(planes, t, x, y)
-    a, b, c, m = triangles[t, 0], triangles[t, 1], triangles[t, 2], material[t]
-    nx = e0 * normals[a, 0] + e1 * normals[b, 0] + e2 * normals[c, 0]
-    ny = e0 * normals[a, 1] + e1 * normals[b, 1] + e2 * normals[c, 1]
-    nz = e0 * normals[a, 2] + e1 * normals[b, 2] + e2 * normals[c, 2]
-    norm = 1 / sqrt(nx * nx + ny * ny + nz * nz + 1e-20)
-    nx, ny, nz = nx * norm, ny * norm, nz * norm
-    opened = e0 * shade[a] + e1 * shade[b] + e2 * shade[c]
-    shine = 0.0
-    if gloss[m] > 0:
-        # Blinn's highlight, with the direction half-way between the sun and the view.
-        dx, dy = (x - centre[0]) / focal[0], (y - centre[1]) / focal[1]
-        size = 1 / sqrt(dx * dx + dy * dy + 1)
-        hx = directions[0, 0] - size * (rotation[0, 0] * dx + rotation[1, 0] * dy + rotation[2, 0])
-        hy = directions[0, 1] - size * (rotation[0, 1] * dx + rotation[1, 1] * dy + rotation[2, 1])
-        hz = directions[0, 2] - size * (rotation[0, 2] * dx + rotation[1, 2] * dy + rotation[2, 2])
-        cosine = max(0.0, nx * hx + ny * hy + nz * hz)
-        square = cosine * cosine / (hx * hx + hy * hy + hz * hz + 1e-20)
-        square *= square
-        square *= square
-        shine = 255 * weight * gloss[m] * opened * square * square
-    if creases[m] > 0:
-        u = e0 * cloth[a, 0] + e1 * cloth[b, 0] + e2 * cloth[c, 0]
-        v = e0 * cloth[a, 1] + e1 * cloth[b, 1] + e2 * cloth[c, 1]
-        folds = _noise(u * 28, v * 45) + 0.5 * _noise(u * 90, v * 110)
-        opened *= 1 + creases[m] * (folds - 0.75)
-    opened *= weight
-    up = 0.5 + 0.5 * ny
-    for k in range(3):
-        colour[k] += shine * strengths[0, k] + opened * albedo[k] * (ground[k] + (sky[k] - ground[k]) * up)
-    for i in range(len(directions)):
-        cosine = nx * directions[i, 0] + ny * directions[i, 1] + nz * directions[i, 2]
-        if cosine > 0:
-            for k in range(3):
-                colour[k] += opened * albedo[k] * strengths[i, k] * cosine
+    a, b, c = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
+    u = e0 * cloth[a, 0] + e1 * cloth[b, 0] + e2 * cloth[c, 0]
+    v = e0 * cloth[a, 1] + e1 * cloth[b, 1] + e2 * cloth[c, 1]
+    return _choice(pattern, u, v, period)
 
 
 @njit(cache=True, error_model="numpy", fastmath=_FAST)
 def _shade(
     nearest: Array, owner: Array, planes: Array, left: int, top: int,
-    triangles: Array, normals: Array, cloth: Array, shade: Array, material: Array, label: Array,
-    colours: Array, pattern: Array, period: Array, gloss: Array, creases: Array,
-    directions: Array, strengths: Array, sky: Array, ground: Array,
-    rotation: Array, focal: Array, centre: Array, image: Array, depth: Array, segmentation: Array,
+    triangles: Array, cloth: Array, lit: Array, material: Array, label: Array,
+    colours: Array, pattern: Array, period: Array, gloss: Array, creases: Array, sun: Array,
+    reach: float, image: Array, depth: Array, segmentation: Array,
 ) -> None:  # fmt: skip
     """Write the mean colour of each pixel's samples, and depth and label of the nearest."""
-    colour, albedo = np.empty(3), np.empty(3)
     step, full = 1.0 / SAMPLES, SAMPLES * SAMPLES
-    reach = min(0.5, 1.5 / focal[0])  # a pixel and a half in the direction of view
+    first = 0.5 * step - 0.5
     for row in range(top // SAMPLES, (top + nearest.shape[0]) // SAMPLES):
         for column in range(left // SAMPLES, (left + nearest.shape[1]) // SAMPLES):
             v0, u0 = row * SAMPLES - top, column * SAMPLES - left
-            best, worst, which, covered, even, m = 0.0, 1e9, 0, 0, True, 0
+            best, worst, which, covered, even, m = 0.0, 1e9, 0, 0, True, np.int32(0)
             for s in range(full):
                 t = owner[v0 + s // SAMPLES, u0 + s % SAMPLES]
                 value = nearest[v0 + s // SAMPLES, u0 + s % SAMPLES]
@@ -530,36 +561,42 @@ def _shade(
                     best, which = value, s
             if covered == 0:
                 continue
-            # Where no edge goes through the pixel, one sample tells the light for all.
-            even = even and covered == full and worst > 0.99 * best
-            colour[:] = 0.0
-            albedo[:] = 0.0
-            for s in range(full):
-                t = owner[v0 + s // SAMPLES, u0 + s % SAMPLES]
-                if t < 0:
-                    continue
-                x = (u0 + s % SAMPLES + left + 0.5) * step - 0.5
-                y = (v0 + s // SAMPLES + top + 0.5) * step - 0.5
-                _add_albedo(
-                    t, x, y, 255.0 / full if even else 255.0, planes, triangles, cloth, material,
-                    colours, pattern, period, albedo,
-                )  # fmt: skip
-                if even and s < full - 1:
-                    continue
-                if even:
-                    t = owner[v0 + which // SAMPLES, u0 + which % SAMPLES]
-                    x = (u0 + which % SAMPLES + left + 0.5) * step - 0.5
-                    y = (v0 + which // SAMPLES + top + 0.5) * step - 0.5
-                _add_light(
-                    t, x, y, 1.0 if even else 1.0 / full, planes, albedo, triangles, normals, cloth, shade,
-                    material, gloss, creases, directions, strengths, sky, ground, rotation, focal, centre,
-                    colour,
-                )  # fmt: skip
-                albedo[:] = 0.0
+            winner = np.uint32(owner[v0 + which // SAMPLES, u0 + which % SAMPLES])
+            red, green, blue = 0.0, 0.0, 0.0
+            if even and covered == full and worst > 0.99 * best:
+                # No edge goes through the pixel: one sample tells the light for all.
+                x, y = column + (which % SAMPLES) * step + first, row + (which // SAMPLES) * step + first
+                r, g, b, shine, fold = _light_at(winner, x, y, planes, triangles, lit)
+                drawn = 1 if pattern[m] == PLAIN else full
+                r0, g0, b0 = 0.0, 0.0, 0.0
+                for s in range(drawn):
+                    t = np.uint32(owner[v0 + s // SAMPLES, u0 + s % SAMPLES])
+                    x, y = column + (s % SAMPLES) * step + first, row + (s // SAMPLES) * step + first
+                    chosen = _choice_at(t, x, y, planes, triangles, cloth, pattern[m], period[m])
+                    r0 += colours[m, chosen, 0]
+                    g0 += colours[m, chosen, 1]
+                    b0 += colours[m, chosen, 2]
+                uneven, shine = (1 + creases[m] * fold) / drawn, shine * gloss[m]
+                red = r * r0 * uneven + shine * sun[0]
+                green = g * g0 * uneven + shine * sun[1]
+                blue = b * b0 * uneven + shine * sun[2]
+            else:
+                for s in range(full):
+                    if owner[v0 + s // SAMPLES, u0 + s % SAMPLES] < 0:
+                        continue
+                    t = np.uint32(owner[v0 + s // SAMPLES, u0 + s % SAMPLES])
+                    m = material[t]
+                    x, y = column + (s % SAMPLES) * step + first, row + (s // SAMPLES) * step + first
+                    r, g, b, shine, fold = _light_at(t, x, y, planes, triangles, lit)
+                    chosen = _choice_at(t, x, y, planes, triangles, cloth, pattern[m], period[m])
+                    uneven, shine = (1 + creases[m] * fold) / full, shine * gloss[m] / full
+                    red += r * colours[m, chosen, 0] * uneven + shine * sun[0]
+                    green += g * colours[m, chosen, 1] * uneven + shine * sun[1]
+                    blue += b * colours[m, chosen, 2] * uneven + shine * sun[2]
             blank = 1 - covered / full
-            for k in range(3):
-                image[row, column, k] = min(255.0, colour[k] + blank * image[row, column, k] + 0.5)
-            winner = owner[v0 + which // SAMPLES, u0 + which % SAMPLES]
+            image[row, column, 0] = min(255.0, red + blank * image[row, column, 0] + 0.5)
+            image[row, column, 1] = min(255.0, green + blank * image[row, column, 1] + 0.5)
+            image[row, column, 2] = min(255.0, blue + blank * image[row, column, 2] + 0.5)
             inverse = _inverse_depth(planes[winner], float(column), float(row), best, reach)
             depth[row, column] = 1 / inverse
             segmentation[row, column] = label[winner]

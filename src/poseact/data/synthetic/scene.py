@@ -547,6 +547,7 @@ def _lathe(
         normals=np.ascontiguousarray(normals.reshape(-1, 3)),
         cloth=np.ascontiguousarray(cloth.reshape(-1, 2)),
         shade=np.ones(vertices.size // 3),
+        folds=np.zeros(vertices.size // 3),
         triangles=np.ascontiguousarray(triangles, np.int32),
         material=np.repeat(np.array(bands, np.int32), count // len(bands)),
         label=np.full(count, OTHER, np.uint8),
