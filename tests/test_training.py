@@ -24,7 +24,7 @@ from poseact.errors import UserError
 from poseact.training import checkpoint, loop
 from poseact.training.epoch import step
 from poseact.training.loop import Run, train
-from poseact.training.optimisation import learning_rate, update_average
+from poseact.training.optimisation import Muon, learning_rate, orthogonal, update_average
 from poseact.training.recipe import TrainingSpec, read_recipe
 from poseact.training.validation import _watch
 from poseact.weights import load_weights
@@ -130,7 +130,9 @@ def test_a_run_leaves_weights_log_and_state(finished):
         assert json.loads(loaded.metadata["data"])["train"]["lspet"]["split"] == "all"
 
 
-@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 4e-3), ("rmsprop", 1e-3), ("sgd", 1e-2)])
+@pytest.mark.parametrize(
+    ("optimizer", "rate"), [("muon", 4e-3), ("adamw", 4e-3), ("rmsprop", 1e-3), ("sgd", 1e-2)]
+)
 def test_every_optimiser_learns(tmp_path, overrides, optimizer, rate):
     chosen = [f"training.optimizer={optimizer}", "training.momentum=0.9"]
     run = Run(read_recipe("lspet.yaml", [*overrides, *chosen]), tmp_path / "run", QUIET)
@@ -138,6 +140,41 @@ def test_every_optimiser_learns(tmp_path, overrides, optimizer, rate):
         group["lr"] = rate
     losses = [step(run, batch_of(run))[0][0] for _ in range(8)]
     assert losses[-1] < 0.98 * losses[0]
+
+
+def test_muon_takes_the_filters_that_mix_channels(tmp_path, overrides):
+    run = Run(read_recipe("lspet.yaml", [*overrides, "training.optimizer=muon"]), tmp_path / "run", QUIET)
+    network = run.network
+    (mixing,) = (group["params"] for group in run.optimizer.param_groups if group["orthogonal"])
+    taken = {id(p) for p in mixing}
+    assert id(network.stem.entry[1].conv.weight) in taken
+    assert id(network.stem.residual.separable.depthwise.weight) not in taken
+    assert all(p.ndim == 4 for p in mixing)
+    everything = [p for group in run.optimizer.param_groups for p in group["params"]]
+    assert {id(p) for p in everything} == {id(p) for p in network.parameters()}
+    assert len(everything) == len(list(network.parameters()))
+
+
+def test_muon_steps_are_as_long_in_all_directions():
+    torch.manual_seed(0)
+    weight = torch.nn.Parameter(torch.zeros(6, 4, 1, 1))
+    optimizer = Muon([weight], [], [], lr=0.1, weight_decay=0.0)
+    weight.grad = (torch.randn(6, 1) @ torch.randn(1, 4) * 100 + torch.randn(6, 4))[..., None, None]
+    steep = torch.linalg.svdvals(weight.grad.flatten(1))
+    assert steep[0] > 20 * steep[-1]
+    optimizer.step()
+    lengths = torch.linalg.svdvals(weight.detach().flatten(1)) / (0.1 * 0.5 * 6**0.5)
+    assert 0.5 < lengths.min() and lengths.max() < 1.3
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (3, 40), (40, 3)])
+def test_orthogonal_keeps_the_singular_vectors(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    values = torch.diagonal(u.T @ orthogonal(matrix) @ v.T)
+    assert torch.allclose(u @ values.diag() @ v, orthogonal(matrix), atol=1e-5)
+    assert (values[s > 0.1 * s.max()] > 0.6).all() and (values < 1.3).all()
+    assert not orthogonal(torch.zeros(shape)).any()
 
 
 def test_an_average_of_nothing_is_the_weights_themselves(tmp_path, overrides):
