@@ -18,7 +18,7 @@ ALLOWED = {
     "visual": BASE | {"data"},
     "video": BASE,
     "data": BASE | {"video"},
-    "weights": BASE | {"network", "data", "video"},
+    "weights": BASE | {"network", "data", "video", "export"},
 }
 
 

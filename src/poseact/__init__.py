@@ -9,7 +9,8 @@ Multitask Deep Learning*, CVPR 2018.
 - `inference`: from images to answers.  `visual`: pictures.  `cli`: the command line.
 """
 
+from poseact.inference.stream import Stream, predict
 from poseact.weights import load_model
 
-__all__ = ["load_model"]
+__all__ = ["Stream", "load_model", "predict"]
 __version__ = "0.1.0"

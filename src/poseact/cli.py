@@ -68,10 +68,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the report")
 
-    predict = _verb(verbs, "predict", _predict, "overlays and COCO JSON for an image or a folder")
-    predict.add_argument("source", type=Path, metavar="SOURCE", help="an image or a folder of images")
-    _weights_option(predict)
-    predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    _predict_options(_verb(verbs, "predict", _predict, "joints and actions of pictures, videos or a camera"))
+
+    export = _verb(verbs, "export", _export, "a folder for ONNX Runtime or OpenVINO, taken like weights")
+    _weights_option(export)
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the export")
+    export.add_argument("--format", default="onnx", metavar="F", help="onnx or openvino (onnx)")
+    export.add_argument("--blocks", type=int, metavar="K", help="stop after block K, which answers (the last)")
+    export.add_argument("--precision", default="fp32", metavar="P", help="fp32 or int8 (fp32)")
+    export.add_argument("--calibrate", type=Path, metavar="DIR", help="pictures of people, which int8 needs")
+    export.add_argument("--size", type=int, metavar="PX", help="side of the crops (the network's)")
+
+    _bench_options(_verb(verbs, "bench", _bench, "speed of this machine by backend, precision and block"))
 
     data = verbs.add_parser("data", help="data sets: check, look at, pack")
     jobs = data.add_subparsers(title="jobs", required=True, metavar="JOB")
@@ -93,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("--raw", action="store_true", help="plain pixels: ten times larger, faster to read")
     _render_options(_verb(jobs, "render", _data_render, "write synthetic people as a data set of files"))
 
-    weights = verbs.add_parser("weights", help="published weights: list, download, convert")
+    weights = verbs.add_parser("weights", help="weights: list, download, convert, calibrate")
     jobs = weights.add_subparsers(title="jobs", required=True, metavar="JOB")
     _verb(jobs, "list", _weights_list, "the published weight files")
     download = _verb(jobs, "download", _weights_download, "fetch a published file and check it")
@@ -102,6 +110,12 @@ def _parser() -> argparse.ArgumentParser:
     convert = _verb(jobs, "convert", _weights_convert, "a published Keras file to .safetensors")
     convert.add_argument("source", type=Path, metavar="IN.h5")
     convert.add_argument("target", type=Path, metavar="OUT.safetensors")
+    calibrate = _verb(jobs, "calibrate", _weights_calibrate, "make the uncertainty true on held-out people")
+    calibrate.add_argument("source", type=Path, metavar="W.safetensors")
+    calibrate.add_argument("target", type=Path, metavar="OUT.safetensors")
+    calibrate.add_argument("--data", required=True, metavar="NAME", help=f"data set: {DATA_NAMES}")
+    _root_options(calibrate)
+    calibrate.add_argument("--count", type=int, metavar="N", help="synthetic videos")
 
     info = _verb(verbs, "info", _info, "versions and device, or what a weight file says of itself")
     info.add_argument("weights", nargs="?", type=Path, metavar="W.safetensors")
@@ -115,7 +129,7 @@ def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser
 
 
 def _weights_option(parser: argparse.ArgumentParser) -> None:
-    text = "a .safetensors file, or a name from `poseact weights list`"
+    text = "a .safetensors file, an exported folder, or a name from `poseact weights list`"
     parser.add_argument("--weights", required=True, metavar="W", help=text)
 
 
@@ -143,6 +157,29 @@ def _rule_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--noise", type=float, metavar="SD", help="of noisy poses, in sides of the crop")
 
 
+def _predict_options(parser: argparse.ArgumentParser) -> None:
+    source = "picture, video, folder of either, .txt list of videos, rtsp:// or http://, number of a camera"
+    parser.add_argument("source", metavar="SOURCE", help=source)
+    _weights_option(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    boxes = "CSV or JSON with frame,person,x,y,width,height, instead of finding one person"
+    parser.add_argument("--boxes", type=Path, metavar="FILE", help=boxes)
+    parser.add_argument(
+        "--stride", type=int, default=1, metavar="S", help="frames between those of a clip (1)"
+    )
+    parser.add_argument("--blocks", type=int, metavar="K", help="stop after the first K blocks (all)")
+    parser.add_argument("--precision", default="auto", metavar="P", help="auto, fp32 or bf16 (auto)")
+    parser.add_argument("--smooth", action="store_true", help="joints by a filter whose lag is stated")
+    parser.add_argument("--focal", type=float, metavar="PX", help="focal length, for metres")
+    parser.add_argument("--height", type=float, metavar="M", help="of the person, for metres (1.7)")
+    parser.add_argument(
+        "--threshold", type=float, metavar="P", help="probability that makes a segment (0.5)"
+    )
+    parser.add_argument("--only", metavar="A,B", help="of video,json,csv,npz,bvh,timeline,page (all)")
+    parser.add_argument("--workers", type=int, metavar="N", help="many videos: processes (one a core)")
+    parser.add_argument("--ray", action="store_true", help="many videos: through Ray Data")
+
+
 def _render_options(parser: argparse.ArgumentParser) -> None:
     forms = "clips, mpii, human36m, penn-action or ntu"
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the set")
@@ -154,6 +191,18 @@ def _render_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--actions", metavar="A,B,C", help="only these (all that the form has a label for)")
     parser.add_argument("--motions", type=Path, metavar="M", help="motion capture: an .npz, a folder of .bvh")
     parser.add_argument("--photographs", type=Path, metavar="DIR", help="pictures for the backgrounds")
+
+
+def _bench_options(bench: argparse.ArgumentParser) -> None:
+    text = "a weight file, or a published network's or a preset's name (mpii, random weights)"
+    bench.add_argument("--weights", default="mpii", metavar="W", help=text)
+    bench.add_argument("--size", type=int, metavar="PX", help="side of the crops (the network's)")
+    bench.add_argument("--batch", type=int, default=1, metavar="N", help="crops at a time (1)")
+    text = "stop after each of these (torch: every one; other backends: the last)"
+    bench.add_argument("--blocks", metavar="K,K", help=text)
+    bench.add_argument("--data", metavar="NAME", help=f"score poses too, on at most 500 people of: {DATA_NAMES}")
+    _root_options(bench)
+    bench.add_argument("--json", type=Path, metavar="OUT.json", help="write the figures")
 
 
 def _train_options(train: argparse.ArgumentParser) -> None:
@@ -258,16 +307,173 @@ def _report(args: argparse.Namespace, console: Console) -> None:
 
 
 def _predict(args: argparse.Namespace, console: Console) -> None:
-    from poseact.inference.files import predict_files
+    from poseact.inference.device import pick_device, pick_precision
+    from poseact.inference.files import predict_pictures
+    from poseact.inference.run import predict_video
+    from poseact.inference.source import source_kind
     from poseact.weights import load_model
 
-    if not args.source.exists():
-        raise UserError(f"{args.source}: no such file or folder; SOURCE is an image or a folder of images")
-    model = load_model(args.weights)
-    written = predict_files(model, model.layout, args.source, args.out, console)
-    console.print(f"{len(written.overlays)} overlays in {args.out}\nkeypoints: {written.json}")
-    if written.skipped:
-        console.print(f"{len(written.skipped)} images skipped:", *written.skipped, sep="\n  ")
+    options = _run_options(args)
+    kind = source_kind(args.source)
+    if kind != "videos" and (args.workers or args.ray):
+        raise UserError(f"{args.source}: --workers and --ray are for many videos; leave them out")
+    network = load_model(args.weights)
+    device = pick_device()
+    engine = network.metadata.get("exported") or pick_precision(device, args.precision)
+    console.print(f"device: {device}, {engine}", markup=False)
+    if kind == "videos":
+        _predict_many(args, options, network, console)
+        return
+    work = predict_pictures if kind == "pictures" else predict_video
+    if kind == "live":
+        console.print("Ctrl-C ends it and writes the results")
+    _show_summary(work(args.source, network, args.out, options, console, args.weights), console)
+
+
+def _run_options(args: argparse.Namespace) -> Any:
+    from poseact.inference.run import RunOptions
+    from poseact.inference.segments import THRESHOLD
+    from poseact.inference.space import HEIGHT_M, CameraAssumption
+    from poseact.inference.stream import Options
+
+    camera = CameraAssumption(args.focal, HEIGHT_M if args.height is None else args.height)
+    return RunOptions(
+        look=Options(args.stride, args.blocks, args.precision, args.smooth, camera),
+        boxes=args.boxes,
+        threshold=THRESHOLD if args.threshold is None else args.threshold,
+        only=tuple(args.only.split(",")) if args.only else (),
+    )
+
+
+def _predict_many(args: argparse.Namespace, options: Any, network: Any, console: Console) -> None:
+    from poseact.inference.many import listed_videos, predict_many
+    from poseact.inference.run import VideoTask, weights_text
+
+    if args.boxes:
+        raise UserError("--boxes: a file belongs to one video; give that as SOURCE")
+    sources = listed_videos(Path(args.source), args.out)
+    text = f"{weights_text(args.weights, network)}; {options}"
+    one = VideoTask(args.weights, options)
+    done = predict_many(
+        sources, args.out, one, task=text, workers=args.workers, ray=args.ray, console=console
+    )
+    counts = ", ".join(f"{done.count(status)} {status}" for status in ("done", "found", "failed"))
+    console.print(f"{len(sources)} videos: {counts}; {done.lost} workers lost", markup=False)
+    for path in done.files:
+        console.print(f"written: {path}", markup=False)
+
+
+def _show_summary(summary: Any, console: Console) -> None:
+    dropped = f", {summary.dropped} dropped" if summary.dropped else ""
+    console.print(
+        f"{summary.frames} frames at {summary.fps:.1f} frames/s{dropped}; {summary.answered} with an answer, "
+        f"{summary.people} {'person' if summary.people == 1 else 'people'}"
+    )
+    for gap in summary.gaps[:SHOWN_MESSAGES]:
+        console.print(f"frames {gap.first} to {gap.last}: {gap.reason}", markup=False)
+    if len(summary.gaps) > SHOWN_MESSAGES:
+        console.print(f"and {len(summary.gaps) - SHOWN_MESSAGES} more without an answer")
+    if summary.segments:
+        table = _narrow_table("action", "person", "from, s", "to, s", "probability")
+        for s in summary.segments[:SHOWN_MESSAGES]:
+            table.add_row(s.action, str(s.person), f"{s.start_s:.1f}", f"{s.end_s:.1f}", f"{s.score:.2f}")
+        console.print(table)
+    for message in summary.messages:
+        console.print(f"skipped: {message}", markup=False)
+    pictures = [path for path in summary.written if path.suffix == ".png" and path.name != "timeline.png"]
+    if pictures:
+        console.print(f"written: {len(pictures)} pictures in {pictures[0].parent}", markup=False)
+    for path in summary.written:
+        if path not in pictures:
+            console.print(f"written: {path}", markup=False)
+
+
+def _export(args: argparse.Namespace, console: Console) -> None:
+    from poseact.export.network import export_network, told_differences
+    from poseact.export.quantise import calibration_crops
+    from poseact.weights import load_model
+
+    network, crops = load_model(args.weights), None
+    if args.calibrate:
+        crops = calibration_crops(network, args.calibrate, args.size or network.size)
+        console.print(f"calibration: {len(crops)} crops of the pictures in {args.calibrate}", markup=False)
+    written = export_network(
+        network,
+        args.out,
+        backend=args.format,
+        blocks=args.blocks,
+        precision=args.precision,
+        crops=crops,
+        size=args.size,
+    )
+    for path in written.files:
+        console.print(f"written: {path}, {path.stat().st_size / 1e6:.1f} MB", markup=False)
+    made, given = written.compared
+    differences = told_differences(written.differences)
+    console.print(f"largest differences to the network, on {made} made and {given} given crops: {differences}")
+
+
+def _bench(args: argparse.Namespace, console: Console) -> None:
+    from dataclasses import asdict
+
+    import torch
+
+    import poseact
+    from poseact.bench import bench
+    from poseact.data import open_data
+    from poseact.data.images import write_whole
+    from poseact.evaluation.files import hardware
+    from poseact.inference.device import pick_device
+    from poseact.inference.writers import json_bytes
+    from poseact.weights import load_model
+
+    device = pick_device()
+    about = {
+        "weights": args.weights,
+        "machine": hardware(device),
+        "software": f"poseact {poseact.__version__}, torch {torch.__version__}",
+    }
+    console.print(f"device: {device}, {about['machine']}", markup=False)
+    network = load_model(args.weights)
+    source = open_data(args.data, args.root, args.split) if args.data else None
+    size = args.size or network.size
+    report = bench(network, size, args.batch, _numbers("blocks", args.blocks), source, console)
+    for precision, products in report.matrix_gflops.items():
+        told = ", ".join(f"{library} {value:.0f}" for library, value in products.items())
+        console.print(f"matrix product in {precision}: {told} GFLOP/s")
+    console.print(bench_table(report, args.weights, size, args.batch))
+    for note in report.notes:
+        console.print(note, style="bright_black", markup=False)
+    if args.json:
+        content = {"data": args.data, "split": args.split if args.data else None, **about}
+        content |= {"size": size, "batch": args.batch, **asdict(report)}
+        write_whole(args.json, json_bytes(content))
+        console.print(f"written: {args.json}", markup=False)
+
+
+def _numbers(name: str, text: str | None) -> list[int] | None:
+    """Whole numbers with commas between them."""
+    try:
+        return None if text is None else [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(f"{name}: expected numbers with commas between them, as 1,4,8, got {text!r}") from None
+
+
+def bench_table(report: Any, weights: str, size: int, batch: int) -> Table:
+    """Speed by backend, precision and block, and the score beside it where there is one."""
+    streamed = any(row.frames_per_second is not None for row in report.rows)
+    heads = ["precision", "block", "images/s", "of fp32 product"]
+    heads += ["frames/s, streamed"] if streamed else []
+    heads += [report.metric] if report.metric else []
+    table = _narrow_table("backend", *heads)
+    table.title = f"{weights}, {size} px, batch {batch}"
+    table.title += f", {report.samples} people" if report.metric else ""
+    for row in report.rows:
+        cells = [row.precision, str(row.block), f"{row.images_per_second:.1f}", f"{row.share:.0%}"]
+        cells += [f"{row.frames_per_second:.1f}"] if streamed else []
+        cells += [_score_text(report.metric, row.score)] if report.metric else []
+        table.add_row(row.backend, *cells)
+    return table
 
 
 def _data_check(args: argparse.Namespace, console: Console) -> None:
@@ -377,6 +583,36 @@ def _weights_convert(args: argparse.Namespace, console: Console) -> None:
 
     convert(args.source, args.target)
     console.print(f"converted: {args.target}")
+
+
+def _weights_calibrate(args: argparse.Namespace, console: Console) -> None:
+    from poseact.evaluation.calibration import calibrate_weights
+
+    report = calibrate_weights(
+        args.source, args.target, args.data, args.root, args.split, args.count, console
+    )
+    for table in calibration_tables(report):
+        console.print(table)
+    if report.damaged:
+        console.print(
+            f"{len(report.damaged)} unreadable samples left out:", *report.damaged, sep="\n  ", markup=False
+        )
+    console.print(report.calibration.describe(), markup=False)
+    console.print(f"written: {args.target}", markup=False)
+
+
+def calibration_tables(report: Any) -> list[Table]:
+    """Shares of joints in their regions: on both halves by level, and on the held-out one by joint."""
+    levels = _narrow_table("region", "half used", "held out")
+    for level, shares in report.levels.items():
+        levels.add_row(f"{level:.0%}", *(f"{share:.1%}" for share in shares))
+    tables = [levels]
+    for title, rows in (("by size of the map", report.thirds), ("joint", report.joints)):
+        table = _narrow_table(title, "50%", "90%")
+        for name, shares in rows.items():
+            table.add_row(name, *(f"{share:.1%}" for share in shares))
+        tables.append(table)
+    return tables
 
 
 def _info(args: argparse.Namespace, console: Console) -> None:

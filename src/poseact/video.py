@@ -18,9 +18,10 @@ import bisect
 import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
+from io import BytesIO
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -57,6 +58,13 @@ KEY_FRAME_EVERY = 48
 _SOUGHT_OVER = 8
 """Fewer frames are decoded and dropped rather than sought over."""
 _ENCODER = "libx264"
+_TICK = Fraction(1, 90000)
+"""What MPEG-TS counts time in, seconds."""
+# Without B-frames, times of decoding ascend over the joints between groups, however uneven the frames are.
+# At x264's own preset, encoding costs several times what the network does.
+_IN_GROUP = {"bf": "0", "preset": "veryfast"}
+# Each group begins to count its packets anew; this tells readers that nothing was lost.
+_GROUP_CONTAINER = {"mpegts_flags": "initial_discontinuity"}
 # Playlists and lists of other files are no videos: nothing but the file itself is opened.
 _CONTAINER = {
     "format_whitelist": "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,h264,hevc,m4v,ogg,gif",
@@ -129,6 +137,23 @@ class VideoFile:
         process = _this_process()
         with process.lock:
             return process.read(self.path, index, numbers, reduction), reduction
+
+    def walk(self, first: int = 0) -> Generator[Image | None, None, None]:
+        """Frames from ``first`` to the end, one after the other: None where one is damaged.
+
+        Of what is shown, nothing is kept, so that memory does not grow with the length.
+        """
+        decoder = _Decoder(self.path, self._indexed())
+        try:
+            for n in range(first, len(self)):
+                try:
+                    image = decoder.image(n, 1)
+                except UserError:
+                    yield None
+                else:
+                    yield image
+        finally:
+            decoder.close()
 
     def _indexed(self) -> _Index:
         if self._index is None:
@@ -223,12 +248,20 @@ def _reason(error: Exception) -> str:
     return text.splitlines()[0]
 
 
-def _open(path: Path) -> tuple[InputContainer, av.VideoStream]:
-    """The container and its first stream of moving pictures; raises `UserError`."""
+def _open(path: Path, form: str | None = None) -> tuple[InputContainer, av.VideoStream]:
+    """The container and its first stream of moving pictures; raises `UserError`.
+
+    ``form``: the container's format, where the file may be too short to tell by itself.
+    """
     try:
         # An absolute path cannot be taken for a protocol; odd encodings of titles do not matter.
         container = av.open(
-            str(path.absolute()), "r", options=_CODEC, container_options=_CONTAINER, metadata_errors="ignore"
+            str(path.absolute()),
+            "r",
+            format=form,
+            options=_CODEC,
+            container_options=_CONTAINER,
+            metadata_errors="ignore",
         )
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     except Exception as error:  # av raises many kinds on damaged files
@@ -584,21 +617,95 @@ def write_video(path: Path, frames: Iterable[Image], fps: float) -> None:
     Raises ``ValueError`` where there is no frame, or one of another form; `UserError` where this
     PyAV has no H.264 encoder, or the file cannot be written.
     """
+    with _written_whole(path) as container:
+        _encode(container, frames, fps)
+
+
+class VideoGroup:
+    """About a second of video that stands alone: groups appended to one MPEG-TS file play as one video.
+
+    A file that grows by groups plays at any time, also after its writer was killed; `remux` makes an
+    .mp4 of it. ``fps`` is the usual rate; frames may come unevenly. Raises as `write_video` does.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self.path, self.fps = path, fps
+        self._bytes = BytesIO()
+        self._container: OutputContainer = av.open(
+            self._bytes, "w", "mpegts", container_options=_GROUP_CONTAINER
+        )
+        self._stream: av.VideoStream | None = None
+        self._reformatter = VideoReformatter()
+        self._shape: tuple[int, ...] = ()
+
+    def add(self, image: Image, time_s: float) -> None:
+        """Encode a frame (H, W, 3) uint8 RGB shown at ``time_s`` >= 0, later than the one before it."""
+        with _told(self.path):
+            if self._stream is None:
+                self._shape = image.shape
+                self._stream = _h264_stream(self._container, self._shape, self.fps, _IN_GROUP)
+                self._stream.codec_context.time_base = _TICK
+            frame = _encodable(image, self._shape, self._reformatter)
+            frame.pts, frame.time_base = round(time_s / _TICK), _TICK
+            self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Append the group to the file, where it holds a frame."""
+        with _told(self.path):
+            if self._stream is not None:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+            if self._stream is not None:
+                with self.path.open("ab") as file:
+                    file.write(self._bytes.getvalue())
+
+
+def remux(grown: Path, path: Path) -> None:
+    """The frames of an MPEG-TS file of `VideoGroup`s as an .mp4 that begins at 0, index first.
+
+    Nothing is encoded again. Raises `UserError` where a file cannot be read or written.
+    """
+    source, stream = _open(grown, "mpegts")
+    with source, _written_whole(path) as container:
+        copy = container.add_stream_from_template(stream)
+        first: int | None = None
+        for packet in _packets(source, stream):
+            if packet.pts is None or packet.dts is None:
+                continue
+            first = packet.pts if first is None else first
+            packet.pts, packet.dts = packet.pts - first, packet.dts - first
+            packet.stream = copy
+            container.mux(packet)
+
+
+@contextmanager
+def _written_whole(path: Path) -> Iterator[OutputContainer]:
+    """An .mp4 file that appears whole or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(temporary.absolute()), "w", "mp4", options={"movflags": "faststart"}) as container:
-            _encode(container, frames, fps)
-        os.replace(temporary, path)
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with av.open(
+                str(temporary.absolute()), "w", "mp4", options={"movflags": "faststart"}
+            ) as container:
+                yield container
+            os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What goes wrong while ``path`` is written, as a `UserError`."""
+    try:
+        yield
     except av.codec.codec.UnknownCodecError:
         raise UserError(
             f"{path}: this PyAV has no {_ENCODER}; install the wheel of PyPI: pip install av"
         ) from None
     except (av.FFmpegError, OSError) as error:
         raise UserError(f"{path}: cannot be written: {_reason(error)}; check the folder") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _encode(container: OutputContainer, frames: Iterable[Image], fps: float) -> None:
@@ -606,31 +713,42 @@ def _encode(container: OutputContainer, frames: Iterable[Image], fps: float) -> 
     first = next(images, None)
     if first is None:
         raise ValueError("expected at least one frame, got none")
+    stream = _h264_stream(container, first.shape, fps, {})
+    reformatter = VideoReformatter()
+    for image in chain([first], images):
+        container.mux(stream.encode(_encodable(image, first.shape, reformatter)))
+    container.mux(stream.encode(None))
+
+
+def _h264_stream(
+    container: OutputContainer, shape: tuple[int, ...], fps: float, options: dict[str, str]
+) -> av.VideoStream:
     if not fps > 0:
         raise ValueError(f"expected fps > 0, got {fps}")
-    height, width = first.shape[:2]
-    options = {"crf": str(CRF), "g": str(KEY_FRAME_EVERY)}
-    stream = container.add_stream(_ENCODER, rate=Fraction(fps).limit_denominator(1001), options=options)
+    height, width = shape[:2]
+    chosen = {"crf": str(CRF), "g": str(KEY_FRAME_EVERY), **options}
+    stream = container.add_stream(_ENCODER, rate=Fraction(fps).limit_denominator(1001), options=chosen)
     assert isinstance(stream, av.VideoStream)
     stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
     # Said in the file and used here, since players guess by size where nothing is said.
     context = stream.codec_context
     context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
     context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-    reformatter = VideoReformatter()
-    for image in chain([first], images):
-        if image.shape != (height, width, 3) or image.dtype != np.uint8:
-            raise ValueError(f"expected ({height}, {width}, 3) uint8, got {image.shape} {image.dtype}")
-        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-        frame = reformatter.reformat(
-            av.VideoFrame.from_ndarray(even),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            threads=1,
-        )
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
+    return stream
+
+
+def _encodable(image: Image, shape: tuple[int, ...], reformatter: VideoReformatter) -> av.VideoFrame:
+    height, width = shape[:2]
+    if image.shape != (height, width, 3) or image.dtype != np.uint8:
+        raise ValueError(f"expected ({height}, {width}, 3) uint8, got {image.shape} {image.dtype}")
+    even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+    return reformatter.reformat(
+        av.VideoFrame.from_ndarray(even),
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+        threads=1,
+    )
 
 
 def clip_indices(length: int, count: int, stride: int, start: int | None = None) -> npt.NDArray[np.int64]:

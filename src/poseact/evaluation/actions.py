@@ -126,7 +126,7 @@ def measure_actions(
     check_labels(network, source)
     start = time.monotonic()
     setting = _Setting(
-        network=ready(network, device),
+        network=ready(network, device, precision="fp32"),
         layout=_layout(network, source, protocol),
         source=source,
         protocol=protocol,

@@ -123,9 +123,11 @@ def measure_poses(
     protocol: Protocol,
     console: Console | None = None,
     size: int | None = None,
+    precision: str = "fp32",
 ) -> Poses:
     """Every person of the set through the network, by the protocol's boxes, crops and camera.
 
+    ``precision``: as in `ready`; scores are of fp32 on every machine unless another is asked for.
     Shared out where `torch.distributed` runs: each process returns the same whole answer. Raises
     `UserError` where over 1 % of the samples are unreadable, or the network answers what is not finite.
     """
@@ -135,7 +137,7 @@ def measure_poses(
         )
     start = time.monotonic()
     people = StillPeople(source, protocol)
-    prepared, side = ready(network, device), size or network.size
+    prepared, side = ready(network, device, precision=precision), size or network.size
     rows: list[tuple[int, Person | str | None]] = []
     groups = own_groups(len(people), BATCH)
     for group in track(groups, "evaluating", console=console, disable=console is None):

@@ -27,7 +27,7 @@ from poseact.inference.device import pick_device
 from poseact.inference.writers import json_bytes
 from poseact.network import MultitaskNetwork
 from poseact.structures import Image
-from poseact.weights import load_model, load_weights
+from poseact.weights import load_model
 
 Task = Literal["pose", "action"]
 
@@ -105,7 +105,7 @@ def run_job(
 
 
 def _write(job: Job, scores: PoseScores | ActionScores, json: Path, sheet: Image) -> list[Path]:
-    about = about_network(job.network, _metadata(job.names["weights"]))
+    about = about_network(job.network, job.network.metadata)
     content: dict[str, Any] = evaluation_object(scores, **job.names, about=about, device=job.device)
     picture = json.with_suffix(".png")
     try:
@@ -128,10 +128,6 @@ def check_place(path: Path, suffix: str) -> None:
         raise UserError(
             f"{path}: expected a place that can be written, got {error.strerror}; give another folder"
         ) from None
-
-
-def _metadata(weights: str) -> dict[str, str]:
-    return load_weights(weights).metadata if Path(weights).is_file() else {}
 
 
 def submit(job: Job, path: Path, console: Console | None) -> list[str]:

@@ -1,6 +1,10 @@
 """From images to answers.
 
-- `predictor`: the only full chain; the command line and evaluation call it.
-- `files`: image files and folders in, overlays and JSON out.  `writers`: the file formats.
-- `fold`: batch norm folded away.  `device`: which device runs.
+- `predictor`: the only full chain, from image and box to joints; the command line and evaluation call it.
+- `source`: pictures, a video, a stream, a camera as frames.  `boxes`: the person's box, found or given.
+- `stream`: people followed from frame to frame, and what they do.  `segments`: actions over time.
+- `uncertainty`: where a joint may be.  `space`: metres.  `smoothing`: joints that tremble less.
+- `results`: all answers about a video.  `run`: a video to its result folder.  `files`: pictures to theirs.
+  `many`: many videos, in parallel.
+- `fold`: a network made faster.  `device`: which device runs.
 """

@@ -1,8 +1,23 @@
-"""Which device runs, and what it computes fast in."""
+"""Which device runs, what it computes fast in, and how a GPU is kept busy."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
+from torch import Tensor
+
+from poseact.errors import UserError
+from poseact.network import MultitaskNetwork
+from poseact.structures import PoseOutput
+
+Precision = Literal["fp32", "bf16"]
+Estimate = Callable[[Tensor], tuple[tuple[PoseOutput, ...], Tensor]]
+GRAPHS = 4
+"""Shapes of frames that are recorded; further ones run without a graph."""
+WARM_UPS = 3
 
 
 def cpu_has_bf16() -> bool:
@@ -13,3 +28,69 @@ def cpu_has_bf16() -> bool:
 def pick_device() -> torch.device:
     """The first GPU, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def pick_precision(device: torch.device, asked: str = "auto") -> Precision:
+    """What convolutions compute in: ``auto`` is bf16 where the device has it in hardware, else fp32.
+
+    Raises `UserError` on another name than auto, fp32 and bf16.
+    """
+    if asked not in ("auto", "fp32", "bf16"):
+        raise UserError(f"precision: expected auto, fp32 or bf16, got {asked!r}")
+    if asked == "auto":
+        cuda = device.type == "cuda"
+        native = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_has_bf16()
+        return "bf16" if native else "fp32"
+    return "bf16" if asked == "bf16" else "fp32"
+
+
+def make_graphed(network: MultitaskNetwork) -> None:
+    """Let ``estimate`` run on its GPU as CUDA graphs, in place: one launch instead of hundreds."""
+    network.estimate = _Graphed(network.estimate)  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A graph, the memory it reads its frames from, and that in which it leaves its answer."""
+
+    graph: torch.cuda.CUDAGraph
+    frames: Tensor
+    blocks: tuple[PoseOutput, ...]
+    features: Tensor
+
+
+class _Graphed:
+    """``estimate``, recorded at the first call with frames of a shape and replayed at the next ones."""
+
+    def __init__(self, estimate: Estimate) -> None:
+        self._estimate = estimate
+        self._recorded: dict[torch.Size, _Recorded] = {}
+
+    @torch.inference_mode()
+    def __call__(self, frames: Tensor) -> tuple[tuple[PoseOutput, ...], Tensor]:
+        if frames.shape not in self._recorded:
+            if len(self._recorded) == GRAPHS:
+                return self._estimate(frames)
+            self._recorded[frames.shape] = self._record(frames)
+        known = self._recorded[frames.shape]
+        known.frames.copy_(frames)
+        known.graph.replay()
+        # The next replay writes over the answer.
+        blocks = tuple(
+            PoseOutput(b.pose.clone(), b.visibility.clone(), b.heat_maps.clone()) for b in known.blocks
+        )
+        return blocks, known.features.clone()
+
+    def _record(self, frames: Tensor) -> _Recorded:
+        given = frames.clone(memory_format=torch.channels_last)
+        # Libraries choose their kernels in the first runs, which must not be part of the graph.
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UPS):
+                self._estimate(given)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            blocks, features = self._estimate(given)
+        return _Recorded(graph, given, blocks, features)

@@ -1,75 +1,121 @@
-"""Images and folders in; overlays and COCO JSON out."""
+"""Pictures, each answered by itself, to a result folder; videos are `run`'s."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from poseact.data.images import image_paths, read_image, write_png, write_whole
-from poseact.errors import UserError
+from poseact.data.images import write_png, write_whole
+from poseact.export.tables import write_coco, write_csv, write_npz
+from poseact.inference.boxes import GivenBoxes
 from poseact.inference.device import pick_device
-from poseact.inference.predictor import View, predict
-from poseact.inference.writers import coco_keypoints, json_bytes
+from poseact.inference.predictor import ready
+from poseact.inference.results import Gap, Results, Rows
+from poseact.inference.run import (
+    OUTPUTS,
+    RunOptions,
+    Summary,
+    add_gap,
+    check_apart,
+    known_files,
+    results_of,
+    weights_text,
+    writing,
+)
+from poseact.inference.source import UNREADABLE, open_source
+from poseact.inference.stream import Answer, Stream
 from poseact.network import MultitaskNetwork
-from poseact.skeleton import Layout
-from poseact.structures import Prediction
-from poseact.visual.overlay import draw_prediction
+from poseact.visual.frame import draw_frame
+from poseact.visual.page import result_page
+
+Pictures = list[tuple[str, tuple[int, int]]]
 
 
-@dataclass(frozen=True)
-class Written:
-    """What `predict_files` wrote: overlays, the JSON, and the messages of skipped images."""
+def predict_pictures(
+    source: str | Path,
+    network: MultitaskNetwork,
+    out: Path,
+    options: RunOptions | None = None,
+    console: Console | None = None,
+    weights: str = "",
+) -> Summary:
+    """Answer a picture, or every picture of a folder, into the folder ``out``.
 
-    overlays: list[Path]
-    json: Path
-    skipped: list[str]
-
-
-def predict_files(
-    network: MultitaskNetwork, layout: Layout, source: Path, out: Path, console: Console
-) -> Written:
-    """Predict an image, or every image of a folder, into ``out``.
-
-    Writes ``<image name>.png`` with the skeleton drawn, and ``keypoints.json`` in COCO's form.
-    Each image is taken as one person's, padded to a square. Images of a folder that cannot be
-    read are skipped and listed. Raises `UserError` where there is nothing to read.
+    Writes ``<picture>.png`` with what was found, and of `run.OUTPUTS` the tables and the page. Pictures that
+    cannot be read are gaps, and `Summary.messages` say why. Frames are numbered by the sorted names.
+    Raises `UserError` where there is none to read, or the folder cannot be written.
     """
-    paths = image_paths(source) if source.is_dir() else [source]
-    device = pick_device()
-    console.print(f"device: {device}")
-    read: list[npt.NDArray[np.uint8]] = []
-    skipped: list[str] = []
-    views = _views(paths, read, skipped, console)
+    options = options or RunOptions()
+    check_apart(source, out)
+    opened = open_source(source)
+    prepared = ready(network, pick_device(), options.look.blocks, options.look.precision)
+    stream = Stream(prepared, opened, options.look, GivenBoxes(options.boxes) if options.boxes else None)
+    rows: list[Rows] = [np.zeros(0, stream.kind)]
+    gaps: list[Gap] = []
+    pictures: Pictures = []
     overlays: list[Path] = []
-    entries: list[tuple[Prediction, tuple[int, int]]] = []
-    for blocks in predict(network, layout, views, device):
-        image, prediction = read.pop(0), blocks[-1]
-        overlay = out / f"{prediction.name}.png"
-        write_png(overlay, draw_prediction(image, prediction))
-        overlays.append(overlay)
-        entries.append((prediction, (image.shape[1], image.shape[0])))
-    if not entries:
-        raise UserError(skipped[0])
-    keypoints = out / "keypoints.json"
-    write_whole(keypoints, json_bytes(coco_keypoints(entries)))
-    return Written(overlays, keypoints, skipped)
+    messages: list[str] = []
+    began, count = time.monotonic(), len(opened.stills)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for path in known_files(out):
+            path.unlink(missing_ok=True)
+        groups = track(stream.answers(), "predicting", count, console=console, disable=console is None)
+        for answer in (answer for group in groups for answer in group):
+            frame = answer.frame
+            shown = opened.stills[frame.number]
+            if frame.image is None:
+                messages.append(frame.reason)
+                pictures.append((shown, (0, 0)))
+            else:
+                rows.append(answer.rows)
+                pictures.append((shown, (frame.image.shape[1], frame.image.shape[0])))
+                if options.wants("video"):
+                    overlays.append(out / f"{shown}.png")
+                    _draw(overlays[-1], answer, stream)
+            if answer.gap:
+                add_gap(gaps, frame.number, UNREADABLE if frame.image is None else answer.gap)
+    everyone = np.concatenate(rows)
+    results = results_of(stream, everyone, count, gaps, weights_text(weights, network))
+    return Summary(
+        frames=count,
+        answered=sum(len(own) > 0 for own in rows),
+        people=len(results.people),
+        gaps=results.gaps,
+        segments=(),
+        written=_write(out, results, pictures, overlays, options),
+        fps=count / max(1e-9, time.monotonic() - began),
+        messages=tuple(messages),
+    )
 
 
-def _views(
-    paths: list[Path], read: list[npt.NDArray[np.uint8]], skipped: list[str], console: Console
-) -> Iterator[View]:
-    """Readable images as views; ``read`` queues them for drawing."""
-    for path in track(paths, "predicting", console=console, disable=len(paths) == 1):
-        try:
-            image = read_image(path)
-        except UserError as error:
-            skipped.append(str(error))
-            continue
-        read.append(image)
-        yield View(path.name, image)
+def _draw(path: Path, answer: Answer, stream: Stream) -> None:
+    assert answer.frame.image is not None
+    write_png(path, draw_frame(answer.frame.image, answer.rows, stream.layout, time_s=0.0, gap=answer.gap))
+
+
+def _write(
+    out: Path, results: Results, pictures: Pictures, overlays: list[Path], options: RunOptions
+) -> tuple[Path, ...]:
+    written = list(overlays)
+    tables: dict[str, Callable[[Path], None]] = {
+        "json": lambda path: write_coco(path, results, pictures=pictures),
+        "csv": lambda path: write_csv(path, results),
+        "npz": lambda path: write_npz(path, results),
+    }
+    for name, write in tables.items():
+        if options.wants(name):
+            write(out / OUTPUTS[name])
+            written.append(out / OUTPUTS[name])
+    if options.wants("page"):
+        tables_only = [path.name for path in written[len(overlays) :]]
+        page = result_page(results, (), tables_only, pictures=[path.name for path in overlays])
+        with writing(out):
+            write_whole(out / OUTPUTS["page"], page.encode())
+        written.append(out / OUTPUTS["page"])
+    return tuple(written)

@@ -1,4 +1,4 @@
-"""Batch norm folded into the convolution before it: the same answers in fewer passes."""
+"""A network made faster to predict with: batch norm folded away, blocks left out, bf16."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import copy
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from poseact.errors import UserError
+from poseact.network import MultitaskNetwork
 from poseact.network.layers import BatchNorm, Conv, ConvBN, SeparableConv
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -28,6 +30,47 @@ def folded(network: Module) -> Module:
             continue
         module.bn = nn.Identity()  # type: ignore[assignment]
     return network
+
+
+def check_blocks(network: MultitaskNetwork, blocks: int) -> None:
+    """Raise `UserError` where the network has fewer prediction blocks."""
+    if not 1 <= blocks <= len(network.blocks):
+        raise UserError(f"blocks: expected 1 to {len(network.blocks)}, the network's, got {blocks}")
+
+
+def keep_blocks(network: MultitaskNetwork, blocks: int) -> None:
+    """Keep the first ``blocks`` prediction blocks, in place: the last of them answers.
+
+    Its re-injection, which only the next block would have read, goes too. Raises `UserError` where the
+    network does not have so many.
+    """
+    check_blocks(network, blocks)
+    network.blocks = network.blocks[:blocks]
+    network.blocks[-1].reinject = None
+
+
+def to_bf16(network: MultitaskNetwork) -> None:
+    """Convolve in bf16 from the stem to the last heat maps, in place.
+
+    Coordinates need more than its eight bits, so the soft-argmax stays in float32, and so do the action
+    heads, which are small. Frames are given, and poses answered, in float32 as before.
+    """
+    network.stem = nn.Sequential(_Cast(torch.bfloat16), network.stem.bfloat16())  # type: ignore[assignment]
+    network.blocks.bfloat16()
+    if network.actions:
+        heads = network.appearance_recognition
+        network.appearance_recognition = nn.Sequential(_Cast(torch.float32), heads)  # type: ignore[assignment]
+
+
+class _Cast(nn.Module):
+    """To another floating type."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype)
 
 
 def _fold(conv: Conv, bn: BatchNorm) -> None:

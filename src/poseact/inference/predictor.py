@@ -11,11 +11,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from poseact.export.network import ExportedNetwork
 from poseact.geometry import Box, CropTransform, crop_transform, whole_image_box
-from poseact.inference.fold import folded
+from poseact.inference.device import make_graphed, pick_precision
+from poseact.inference.fold import folded, keep_blocks, to_bf16
+from poseact.inference.results import Rows
+from poseact.inference.uncertainty import Calibration, calibrated, map_covariance
 from poseact.network import MultitaskNetwork, to_input
+from poseact.network.action import joint_features
+from poseact.network.soft_argmax import soft_max_2d
 from poseact.skeleton import Layout
-from poseact.structures import Prediction
+from poseact.structures import PoseOutput, Prediction
 
 BATCH = 16
 FloatArray = npt.NDArray[np.floating]
@@ -43,6 +49,28 @@ class Crops:
 ONE_CROP = Crops()
 
 
+@dataclass(frozen=True)
+class CropAnswers:
+    """What the last block answers for n crops, and what the action heads read of them.
+
+    - ``pose`` (n, J, D), D = 2 or 3, crop coordinates; ``visibility`` (n, J) in [0, 1].
+    - ``covariance`` (n, J, 2, 2) of the heat maps in crop units, not calibrated.
+    - ``features`` (n, C, J): the visual features at the joints; None without actions.
+    """
+
+    pose: Tensor
+    visibility: Tensor
+    covariance: Tensor
+    features: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.pose)
+
+    def __getitem__(self, some: slice) -> CropAnswers:
+        features = None if self.features is None else self.features[some]
+        return CropAnswers(self.pose[some], self.visibility[some], self.covariance[some], features)
+
+
 def predict(
     network: MultitaskNetwork,
     layout: Layout,
@@ -61,10 +89,29 @@ def predict(
         yield from predict_group(network, layout, group, size or network.size)
 
 
-def ready(network: MultitaskNetwork, device: torch.device) -> MultitaskNetwork:
-    """A copy to predict with: evaluation mode, batch norm folded, float32, on ``device``."""
-    copy = folded(network).float().to(device=device)
-    return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+def ready(
+    network: MultitaskNetwork, device: torch.device, blocks: int | None = None, precision: str = "auto"
+) -> MultitaskNetwork:
+    """A copy to predict with: evaluation mode, batch norm folded, channels-last, on ``device``.
+
+    - ``blocks``: only the first so many prediction blocks are computed, and the last of them answers; all
+      where None.
+    - ``precision``: fp32; bf16 for the convolutions; or auto: bf16 where the device has it in hardware.
+
+    Frames are given in float32 all the same. On a GPU ``estimate`` runs as CUDA graphs. An exported network
+    stays as it was exported. Raises `UserError` on blocks or a precision that are not to be had.
+    """
+    if isinstance(network, ExportedNetwork):
+        return network.at(blocks, precision)
+    copy = folded(network).float()
+    if blocks is not None:
+        keep_blocks(copy, blocks)
+    if pick_precision(device, precision) == "bf16":
+        to_bf16(copy)
+    copy = copy.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cuda":
+        make_graphed(copy)
+    return copy
 
 
 def predict_group(
@@ -89,6 +136,42 @@ def predict_group(
     return predictions
 
 
+def answer_crops(network: MultitaskNetwork, crops: npt.NDArray[np.uint8]) -> CropAnswers:
+    """The last block's answers for crops (n, S, S, 3), n > 0, by a network that is `ready`."""
+    device = next(network.parameters()).device
+    parts: list[CropAnswers] = []
+    for start in range(0, len(crops), BATCH):
+        frames = to_input(torch.from_numpy(crops[start : start + BATCH]).to(device))
+        blocks, features = _estimated(network, frames)
+        last = blocks[-1]
+        read = joint_features(features, soft_max_2d(last.heat_maps)).float() if network.actions else None
+        covariance = map_covariance(last.heat_maps)
+        parts.append(CropAnswers(last.pose.float(), last.visibility.float(), covariance, read))
+    return CropAnswers(
+        torch.cat([part.pose for part in parts]),
+        torch.cat([part.visibility for part in parts]),
+        torch.cat([part.covariance for part in parts]),
+        torch.cat(at_joints)
+        if (at_joints := [p.features for p in parts if p.features is not None])
+        else None,
+    )
+
+
+def rows_of(
+    answers: CropAnswers, boxes: Sequence[Box], kind: np.dtype[np.void], calibration: Calibration
+) -> Rows:
+    """Rows (n,) of crops in these boxes, as far as one frame tells: box, joints, visibility, covariance."""
+    rows = np.zeros(len(boxes), kind)
+    pose = answers.pose.double().cpu().numpy()
+    places = calibrated(answers.covariance.double().cpu().numpy(), calibration)
+    for row, box, points, covariance in zip(rows, boxes, pose, places, strict=True):
+        row["box"] = (*box.centre, box.side)
+        row["joints"] = crop_transform(box, 1).to_image(points[:, :2])
+        row["covariance"] = covariance * box.side**2
+    rows["visibility"] = answers.visibility.cpu().numpy()
+    return rows
+
+
 def moved(box: Box, shift: tuple[float, float]) -> Box:
     """The box moved by shares of its side."""
     return Box((box.centre[0] + shift[0] * box.side, box.centre[1] + shift[1] * box.side), box.side)
@@ -102,9 +185,9 @@ def _answers(
     parts: list[list[tuple[Tensor, Tensor]]] = []
     for start in range(0, len(crops), BATCH):
         frames = to_input(torch.from_numpy(crops[start : start + BATCH]).to(device))
-        parts.append(_estimated(network, frames))
+        parts.append(_poses(network, frames))
         if flip:
-            mirrored = _estimated(network, frames.flip(-1))
+            mirrored = _poses(network, frames.flip(-1))
             parts[-1] = [
                 _mean(one, _unmirrored(two, layout)) for one, two in zip(parts[-1], mirrored, strict=True)
             ]
@@ -115,10 +198,14 @@ def _answers(
     ]
 
 
-def _estimated(network: MultitaskNetwork, frames: Tensor) -> list[tuple[Tensor, Tensor]]:
-    with torch.inference_mode():
-        blocks, _ = network.estimate(frames.contiguous(memory_format=torch.channels_last))
+def _poses(network: MultitaskNetwork, frames: Tensor) -> list[tuple[Tensor, Tensor]]:
+    blocks, _ = _estimated(network, frames)
     return [(block.pose.float(), block.visibility.float()) for block in blocks]
+
+
+def _estimated(network: MultitaskNetwork, frames: Tensor) -> tuple[tuple[PoseOutput, ...], Tensor]:
+    with torch.inference_mode():
+        return network.estimate(frames.contiguous(memory_format=torch.channels_last))
 
 
 def _unmirrored(answer: tuple[Tensor, Tensor], layout: Layout) -> tuple[Tensor, Tensor]:

@@ -43,13 +43,14 @@ class MultitaskNetwork(nn.Module):
     (N, T, NJ) replace the estimated ones in both action streams; the answered pose blocks stay
     the estimated ones. Raises ``ValueError`` on another shape.
 
-    ``layout``, ``action_labels`` and ``arguments`` (of `presets.build`) are set by
+    ``layout``, ``action_labels``, ``arguments`` (of `presets.build`) and ``metadata`` are set by
     `poseact.load_model`.
     """
 
     layout: Layout
     action_labels: tuple[str, ...]
     arguments: dict[str, Any]
+    metadata: dict[str, str]
 
     def __init__(
         self,

@@ -47,13 +47,13 @@ class SoftArgmax(nn.Module):
     def plane(self, maps: Tensor) -> Tensor:
         """Maps (..., H, W) to (x, y) in [0, 1]: (..., 2)."""
         p = soft_max_2d(maps)
-        x = p.sum(-2) @ self._grid("x", maps.shape[-1])
-        y = p.sum(-1) @ self._grid("y", maps.shape[-2])
+        x = (p.sum(-2) * self._grid("x", maps.shape[-1])).sum(-1)
+        y = (p.sum(-1) * self._grid("y", maps.shape[-2])).sum(-1)
         return torch.stack([x, y], -1)
 
     def line(self, vectors: Tensor) -> Tensor:
         """Vectors (..., Nd) to z in [0, 1]: (..., 1)."""
-        return (vectors.softmax(-1) @ self._grid("z", vectors.shape[-1])).unsqueeze(-1)
+        return (vectors.softmax(-1) * self._grid("z", vectors.shape[-1])).sum(-1, keepdim=True)
 
     def volume(self, maps: Tensor) -> Tensor:
         """Volumes (..., Nd, H, W) to (x, y, z): xy of the mean over depth, z of that over xy."""

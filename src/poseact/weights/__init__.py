@@ -4,7 +4,7 @@
 - `keras`: importer of the ``.h5`` files that the paper's authors published.
 - `registry`: where those are, their checksums, and the download.
 
-`load_model` takes any of them by name.
+`load_model` takes any of them by name, and the folder of an exported network (`export.network`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from poseact.errors import UserError
+from poseact.export.network import DESCRIPTION, load_export
 from poseact.network import PRESETS, MultitaskNetwork, arguments, build
 from poseact.skeleton import Layout
 from poseact.weights.files import WeightFile, load_weights, save_weights
@@ -27,12 +28,13 @@ __all__ = [
 
 
 def load_model(source: str | Path) -> MultitaskNetwork:
-    """The network of a weight file, of published weights, or of a preset; in eval mode.
+    """The network of a weight file, of an export, of published weights, or of a preset; in eval mode.
 
-    ``source``: a path; a name of the registry (fetched and converted once, then kept in
-    `cache_folder`); or a preset's name (random weights). The network gets the attributes
-    ``layout`` (`Layout`), ``action_labels`` (names, in the order of its probabilities; empty
-    where unknown) and ``arguments`` (those of `network.build`).
+    ``source``: a path of weights, or of a folder that ``poseact export`` wrote; a name of the registry
+    (fetched and converted once, then kept in `cache_folder`); or a preset's name (random weights). The
+    network gets the attributes ``layout`` (`Layout`), ``action_labels`` (names, in the order of its
+    probabilities; empty where unknown), ``arguments`` (those of `network.build`) and ``metadata`` (the
+    file's, as text).
 
     Raises ``UserError`` on anything else.
     """
@@ -42,6 +44,8 @@ def load_model(source: str | Path) -> MultitaskNetwork:
             f"{path}: expected a .safetensors file, found a Keras file; convert it first: "
             f"poseact weights convert {path} {path.with_suffix('.safetensors')}"
         )
+    if path.is_dir() and ((path / DESCRIPTION).is_file() or name not in (*RELEASED, *PRESETS)):
+        return load_export(path)
     if path.suffix == ".safetensors" or path.is_file():
         return _from_file(path)
     if name in RELEASED:
@@ -52,18 +56,25 @@ def load_model(source: str | Path) -> MultitaskNetwork:
     if name in PRESETS:
         args = arguments(name)
         model, layout = build(args)
-        return _described(model.eval(), layout, (), args)
+        return _described(model.eval(), layout, (), args, {})
     known = ", ".join([*RELEASED, *PRESETS])
-    raise UserError(f"{name}: expected a weight file or one of {known}, found neither; check the name")
+    raise UserError(
+        f"{name}: expected a weight file, an exported folder or one of {known}, found none; check the name"
+    )
 
 
 def _from_file(path: Path) -> MultitaskNetwork:
     file = load_weights(path)
-    return _described(file.model, file.layout, file.action_labels, file.arguments)
+    return _described(file.model, file.layout, file.action_labels, file.arguments, file.metadata)
 
 
 def _described(
-    model: MultitaskNetwork, layout: Layout, labels: tuple[str, ...], args: Mapping[str, Any]
+    model: MultitaskNetwork,
+    layout: Layout,
+    labels: tuple[str, ...],
+    args: Mapping[str, Any],
+    metadata: Mapping[str, str],
 ) -> MultitaskNetwork:
-    model.layout, model.action_labels, model.arguments = layout, labels, dict(args)
+    model.layout, model.action_labels = layout, labels
+    model.arguments, model.metadata = dict(args), dict(metadata)
     return model

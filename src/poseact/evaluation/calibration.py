@@ -1,0 +1,219 @@
+"""A network's uncertainty on people that it was not trained on: measured, calibrated, checked, kept.
+
+Samples are split in two by parity (of the video, where they come from videos), so that the shares in
+`Report` come from people that the radii were not chosen on. What is written into the weights is then
+calibrated on all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from poseact.data import open_data
+from poseact.data.clips import TrackSource
+from poseact.data.loading import DAMAGED_SHARE, SampleSource
+from poseact.errors import UserError
+from poseact.evaluation.metrics import BoolArray, FloatArray, IntArray
+from poseact.evaluation.poses import StillPeople
+from poseact.evaluation.rules import Protocol, protocol_of
+from poseact.geometry import crop_transform
+from poseact.inference.device import pick_device
+from poseact.inference.predictor import BATCH, answer_crops, ready
+from poseact.inference.uncertainty import (
+    METADATA,
+    Calibration,
+    calibrate,
+    calibrated,
+    mahalanobis,
+)
+from poseact.network import MultitaskNetwork
+from poseact.skeleton import Layout, convert
+from poseact.structures import Image, Sample
+from poseact.weights import load_weights, save_weights
+
+THIRDS = ("surest third", "middle third", "least sure third")
+SHOWN_LEVELS = (0.5, 0.9)
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What the network answers beside what is annotated, of P people, in crop units.
+
+    - ``errors`` (P, J, 2): answer of the last block minus annotation; ``covariances`` (P, J, 2, 2) of
+      the maps; ``counted`` (P, J) bool: annotated, and inside the crop.
+    - ``units`` (P,): the person's number, or that of the video it was taken from.
+    - ``damaged``: the messages of samples that could not be read.
+    """
+
+    errors: FloatArray
+    covariances: FloatArray
+    counted: BoolArray
+    units: IntArray
+    damaged: tuple[str, ...] = ()
+
+    def part(self, chosen: BoolArray) -> Measurements:
+        """Some of the people: ``chosen`` (P,)."""
+        return Measurements(
+            self.errors[chosen], self.covariances[chosen], self.counted[chosen], self.units[chosen]
+        )
+
+    def calibrate(self, measured: str = "half of the people") -> Calibration:
+        """See `uncertainty.calibrate`; each joint has a factor of its own."""
+        joint = np.nonzero(self.counted)[1]
+        errors, covariances = self.errors[self.counted], self.covariances[self.counted]
+        return calibrate(errors, covariances, joint, self.counted.shape[1], measured)
+
+    def within(self, calibration: Calibration, level: float) -> BoolArray:
+        """Which joints (P, J) lie in their region of ``level``."""
+        distance = mahalanobis(self.errors, calibrated(self.covariances, calibration))
+        return np.asarray(distance <= calibration.radius(level))
+
+
+@dataclass(frozen=True)
+class Report:
+    """How many of the joints lie in their regions; ``calibration`` is the one that was kept.
+
+    - ``levels``: by level the share on the half that was calibrated on, and on the other one.
+    - ``joints``, ``thirds``: shares of the regions of 50 and 90 % on that other half, by joint (those
+      that are annotated), and by size of the map among all joints.
+    """
+
+    calibration: Calibration
+    levels: dict[float, tuple[float, float]]
+    joints: dict[str, tuple[float, ...]]
+    thirds: dict[str, tuple[float, ...]]
+    damaged: tuple[str, ...]
+
+
+def measure(
+    network: MultitaskNetwork,
+    layout: Layout,
+    source: SampleSource | TrackSource,
+    device: torch.device,
+    protocol: Protocol,
+    console: Console | None = None,
+) -> Measurements:
+    """Every person of the set through the network, in the set's own box.
+
+    Raises `UserError` where over 1 % of the samples are unreadable, nobody is annotated, or the network
+    answers what is not finite.
+    """
+    people, prepared = StillPeople(source, protocol), ready(network, device)
+    found: list[tuple[FloatArray, FloatArray, BoolArray]] = []
+    units: list[int] = []
+    damaged: list[str] = []
+    for start in track(range(0, len(people), BATCH), "measuring", console=console, disable=console is None):
+        group: list[tuple[Sample, Image]] = []
+        for index in range(start, min(start + BATCH, len(people))):
+            try:
+                item = people[index]
+                if item is not None:
+                    group.append((item[0], item[0].image()[0]))
+                    units.append(item[1])
+            except UserError as error:
+                damaged.append(str(error))
+        found += [_compared(prepared, layout, group)] if group else []
+    if len(damaged) > DAMAGED_SHARE * len(people):
+        raise UserError(f"{len(damaged)} of {len(people)} samples cannot be read: {'; '.join(damaged[:5])}")
+    if not found:
+        raise UserError("no person to measure; check --root and --split")
+    errors, covariances, counted = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if not (np.isfinite(errors).all() and np.isfinite(covariances).all()):
+        raise UserError("the network answers numbers that are not finite; its weights are damaged")
+    return Measurements(errors, covariances, counted, np.array(units, np.int64), tuple(damaged))
+
+
+def _compared(
+    network: MultitaskNetwork, layout: Layout, group: list[tuple[Sample, Image]]
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Errors (n, J, 2), covariances (n, J, 2, 2) and which joints count (n, J)."""
+    transforms = [crop_transform(sample.box, network.size) for sample, _ in group]
+    crops = np.stack([t.warp(image) for t, (_, image) in zip(transforms, group, strict=True)])
+    answers = answer_crops(network, crops)
+    poses = answers.pose[..., :2].double().cpu().numpy()
+    places, counted = [], []
+    for transform, (sample, _) in zip(transforms, group, strict=True):
+        place = transform.to_crop(convert(sample.joints, sample.layout, layout)[:, :2].astype(np.float64))
+        annotated = convert(sample.valid, sample.layout, layout)
+        places.append(place)
+        counted.append(annotated & ((place >= 0) & (place <= 1)).all(1))
+    known = np.stack(counted)
+    return (
+        np.where(known[..., None], poses - np.stack(places), 0.0),
+        answers.covariance.double().cpu().numpy(),
+        known,
+    )
+
+
+def check(measurements: Measurements, layout: Layout, measured: str) -> Report:
+    """Calibrate on the people of even number, count on those of odd number; then calibrate on all.
+
+    ``measured``: on what, in words. Raises `UserError` where there are too few.
+    """
+    even = measurements.units % 2 == 0
+    used, held_out = measurements.part(even), measurements.part(~even)
+    if not (used.counted.any() and held_out.counted.any()):
+        raise UserError("calibration: expected people, or videos, of two halves, got one; give more")
+    half = used.calibrate()
+    levels = {
+        level: (_share(used, half, level, used.counted), _share(held_out, half, level, held_out.counted))
+        for level in half.levels
+    }
+    size = np.linalg.det(held_out.covariances)
+    third = np.digitize(size, np.quantile(size[held_out.counted], (1 / 3, 2 / 3)))
+    columns = np.arange(len(layout))
+    return Report(
+        calibration=measurements.calibrate(measured),
+        levels=levels,
+        joints={
+            name: _shown(held_out, half, held_out.counted & (columns == j))
+            for j, name in enumerate(layout.joints)
+            if held_out.counted[:, j].any()
+        },
+        thirds={
+            name: _shown(held_out, half, held_out.counted & (third == i)) for i, name in enumerate(THIRDS)
+        },
+        damaged=measurements.damaged,
+    )
+
+
+def _shown(people: Measurements, calibration: Calibration, counted: BoolArray) -> tuple[float, ...]:
+    return tuple(_share(people, calibration, level, counted) for level in SHOWN_LEVELS)
+
+
+def _share(people: Measurements, calibration: Calibration, level: float, counted: BoolArray) -> float:
+    """The share within the region of ``level`` of those that count (P, J); NaN of none."""
+    within = people.within(calibration, level)[counted]
+    return float(within.mean()) if len(within) else float("nan")
+
+
+def calibrate_weights(
+    weights: Path,
+    target: Path,
+    data: str,
+    root: Path | None,
+    split: str,
+    count: int | None = None,
+    console: Console | None = None,
+) -> Report:
+    """Write ``weights`` again as ``target``, with the calibration of a data set in its metadata.
+
+    The split has to be of people that the network was not trained on. ``count``: of synthetic people,
+    how many videos. Raises `UserError` where either cannot be opened, or there are too few people.
+    """
+    if target.suffix != ".safetensors":
+        raise UserError(f"{target}: expected a name that ends in .safetensors; give another name")
+    file, source = load_weights(weights), open_data(data, root, split, count)
+    protocol = protocol_of("ours", data, split)
+    found = measure(file.model, file.layout, source, pick_device(), protocol, console)
+    joints, people = int(found.counted.sum()), len(found.counted)
+    report = check(found, file.layout, f"{data}, split {split}: {joints} joints of {people} people")
+    metadata = {**file.metadata, METADATA: report.calibration.json()}
+    save_weights(target, file.model, file.arguments, metadata)
+    return report

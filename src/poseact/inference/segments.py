@@ -1,0 +1,157 @@
+"""From action probabilities over time to the segments of a timeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from poseact.errors import UserError
+from poseact.inference.results import Results
+
+NO_ACTION = "other"
+"""A label of that name stands for everything else, and is never a segment."""
+THRESHOLD = 0.5
+SHORTEST_S = 0.5
+HOLE_S = 0.5
+_CHUNK = 4096
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A ``person`` performs an ``action`` in frames ``first`` to ``last``, both included.
+
+    ``start_s`` to ``end_s``: when the first frame begins and the last one ends, in seconds since the
+    video's first frame. ``score``: the action's mean probability over the frames that it is
+    the answer of.
+    """
+
+    person: int
+    action: str
+    first: int
+    last: int
+    start_s: float
+    end_s: float
+    score: float
+
+
+def find_segments(
+    results: Results,
+    window: int,
+    threshold: float = THRESHOLD,
+    shortest_s: float = SHORTEST_S,
+    hole_s: float = HOLE_S,
+) -> tuple[Segment, ...]:
+    """The segments of all people, by start, then person.
+
+    A frame's label is its most probable action, where that reaches ``threshold``. ``window`` is how many
+    frames of the video an answer looks back on, (T - 1) x stride + 1: see `centred` for which answer
+    is a frame's. Then parts of the same action are joined over holes of up to ``hole_s`` seconds,
+    parts under ``shortest_s`` seconds are dropped, and what this leaves side by side is joined
+    again; so segments of one person never overlap.
+
+    None where there are no actions. Raises `UserError` where an argument is out of its range.
+    """
+    if window < 1:
+        raise UserError(f"window: expected at least 1 frame, got {window}; give (T - 1) x stride + 1")
+    if not 0 <= threshold <= 1:
+        raise UserError(f"threshold: expected a probability in [0, 1], got {threshold}; {THRESHOLD} is usual")
+    if not (shortest_s >= 0 and hole_s >= 0):
+        raise UserError(f"segments: expected seconds >= 0, got {shortest_s} and {hole_s}; give 0 for none")
+    if not results.actions:
+        return ()
+    found: list[Segment] = []
+    for person in results.people:
+        parts = _joined(_parts(results, person, window, threshold), hole_s)
+        parts = _joined([p for p in parts if p.end_s - p.start_s >= shortest_s - 1e-9], hole_s)
+        found += [part.segment(person, results.actions) for part in parts]
+    return tuple(sorted(found, key=lambda s: (s.first, s.person)))
+
+
+def centred(results: Results, person: int, window: int) -> tuple[IntArray, IntArray]:
+    """Which rows of a person have an answer about their action, and the row that holds it: (N,) and (N,).
+
+    The probabilities in a row are about the ``window`` frames that end there. What a window shows is
+    placed at its centre, so a frame takes the answer given half a window later. Where a run of the person
+    begins or ends (a gap, or a restart), its frames take the answer of the first or last
+    window that lies within it: a frame has the answer of the window whose centre is nearest.
+    """
+    rows = results.rows
+    own = np.flatnonzero(rows["person"] == person)
+    frames, known = rows["frame"][own], rows["action_known"][own]
+    begins = np.flatnonzero(rows["restarted"][own] | (np.diff(frames, prepend=frames[:1]) != 1))
+    bounds = np.unique([0, *begins.tolist(), len(own)])
+    places: list[IntArray] = []
+    answers: list[IntArray] = []
+    for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        answered = start + np.flatnonzero(known[start:end])
+        if len(answered):
+            wanted = np.searchsorted(frames[answered], frames[start:end] + window // 2)
+            places.append(own[start:end])
+            answers.append(own[answered[np.minimum(wanted, len(answered) - 1)]])
+    none = np.zeros(0, np.int64)
+    return np.concatenate([none, *places]), np.concatenate([none, *answers])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Frames of one label; ``total`` probability over the ``count`` frames that have it."""
+
+    label: int
+    first: int
+    last: int
+    start_s: float
+    end_s: float
+    total: float
+    count: int
+
+    def segment(self, person: int, actions: tuple[str, ...]) -> Segment:
+        score = self.total / self.count
+        action = actions[self.label]
+        return Segment(person, action, self.first, self.last, self.start_s, self.end_s, score)
+
+
+def _parts(results: Results, person: int, window: int, threshold: float) -> list[_Part]:
+    """Consecutive frames of the same label, in order; frames without a label are in none."""
+    places, answers = centred(results, person, window)
+    labels, probability = _most_probable(results, answers)
+    frames, times = results.rows["frame"][places], results.rows["time_s"][places]
+    idle = [i for i, action in enumerate(results.actions) if action.lower() == NO_ACTION]
+    labels[~(probability >= threshold) | np.isin(labels, idle)] = -1
+    changes = np.flatnonzero((np.diff(labels) != 0) | (np.diff(frames) != 1)) + 1
+    frame_s = 1 / results.fps if results.fps > 0 else 0.0
+    parts = []
+    for part in np.split(np.arange(len(places)), changes):
+        if len(part) and labels[part[0]] >= 0:
+            ends = part[[0, -1]]
+            first, last = frames[ends].tolist()
+            start, end = times[ends].tolist()
+            total = float(probability[part].sum())
+            parts.append(_Part(int(labels[part[0]]), first, last, start, end + frame_s, total, len(part)))
+    return parts
+
+
+def _most_probable(results: Results, answers: IntArray) -> tuple[IntArray, FloatArray]:
+    """The most probable action of those rows, and its probability: (N,) and (N,)."""
+    labels, probability = np.zeros(len(answers), np.int64), np.zeros(len(answers))
+    for start in range(0, len(answers), _CHUNK):
+        some = slice(start, start + _CHUNK)
+        values = results.rows["action"][answers[some]]
+        labels[some], probability[some] = values.argmax(1), values.max(1)
+    return labels, probability
+
+
+def _joined(parts: list[_Part], hole_s: float) -> list[_Part]:
+    """Neighbours of the same label as one, where the hole between them is no longer than ``hole_s``."""
+    joined: list[_Part] = []
+    for part in parts:
+        before = joined[-1] if joined else None
+        if before and before.label == part.label and part.start_s - before.end_s <= hole_s + 1e-9:
+            total, count = before.total + part.total, before.count + part.count
+            joined[-1] = replace(before, last=part.last, end_s=part.end_s, total=total, count=count)
+        else:
+            joined.append(part)
+    return joined
