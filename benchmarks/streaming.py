@@ -1,6 +1,6 @@
 """What sharing the frames of a video saves, in one run.
 
-    python benchmarks/streaming.py [--preset penn-action] [--width W] [--size S] [--frames 64]
+    python benchmarks/streaming.py [--preset penn-action] [--width W] [--size S] [--frames 128]
 
 Streaming: a prediction at every frame of a window of 16, each frame through the network once, beside each
 window computed whole. Clips: multi-clip testing of a video in one box, clips that overlap by half, each
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,8 +28,17 @@ from poseact.memory import keep_freed_memory
 from poseact.network import MultitaskNetwork, arguments, build, to_input
 from poseact.video import clip_indices, clip_starts
 
-WINDOWS = 4
-"""Windows that are computed whole: enough to know what one costs."""
+ROUNDS = 4
+"""Each comparison alternates so often, so that both sides see the same machine."""
+
+
+@dataclass
+class Side:
+    """One side of a comparison, over all rounds: frames through the network, seconds, predictions."""
+
+    frames: int = 0
+    seconds: float = 0.0
+    predictions: int = 0
 
 
 def counted(network: MultitaskNetwork) -> list[int]:
@@ -44,10 +54,15 @@ def counted(network: MultitaskNetwork) -> list[int]:
     return calls
 
 
-def seconds(work: Callable[[], object]) -> float:
+def measured(side: Side, calls: list[int], work: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
+    """The predictions of some work, whose cost is added to ``side``."""
+    calls.clear()
     start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    found = work()
+    side.seconds += time.perf_counter() - start
+    side.frames += sum(calls)
+    side.predictions += len(found)
+    return found
 
 
 def whole(network: MultitaskNetwork, crops: np.ndarray) -> np.ndarray:
@@ -61,7 +76,7 @@ def main() -> None:
     parser.add_argument("--preset", default="penn-action")
     parser.add_argument("--width", type=int)
     parser.add_argument("--size", type=int)
-    parser.add_argument("--frames", type=int, default=64, help="of the video (64)")
+    parser.add_argument("--frames", type=int, default=128, help="of the video (128)")
     args = parser.parse_args()
     keep_freed_memory()
     changes = {name: value for name in ("width", "size") if (value := getattr(args, name))}
@@ -77,78 +92,69 @@ def main() -> None:
     console = Console()
     console.print(f"{args.preset} {changes or ''}, T {network.frames}, {torch.get_num_threads()} threads")
     whole(network, cut(images[: network.frames], [box] * network.frames, network.size))  # warm up
-    table = Table("", "network frames", "s a prediction", "times fewer", "times faster")
-    stream_rows(table, network, calls, images, box)
-    clip_rows(table, network, calls, images, box)
+    table = Table(
+        "a prediction", "frames apart", "shared", "fewer", "s apart", "s shared", "faster", "differ"
+    )
+    for live in (False, True):
+        stream_row(table, network, calls, images, box, live)
+    for flip in (False, True):
+        clip_row(table, network, calls, images, box, flip)
     console.print(table)
 
 
-def stream_rows(table: Table, network: MultitaskNetwork, calls: list[int], images: list, box: Box) -> None:
+def stream_row(
+    table: Table, network: MultitaskNetwork, calls: list[int], images: list, box: Box, live: bool
+) -> None:
     """A prediction at every frame once the window is full, as a file and as a camera gives frames."""
-    length = network.frames
-    for live in (False, True):
-        source = Source("memory", 25.0, (320, 240), lambda _: iter(()), None, None if live else len(images))
-        stream = Stream(network, source, Options(precision="fp32"), lambda number, image: {1: box})
-        frames = [Frame(i, i / 25, image) for i, image in enumerate(images)]
-        found = [stream.add(frames[:length])[-1]]
-        calls.clear()
-        rest = frames[length:]
-        took = seconds(lambda rest=rest, stream=stream, found=found: found.extend(stream.add(rest)))
-        streamed = sum(calls) / len(rest), took / len(rest)
-        ends = np.linspace(length - 1, len(images) - 1, WINDOWS).astype(int).tolist()
-        calls.clear()
-        answers = []
-
-        def recompute(ends=ends, answers=answers):
-            for end in ends:
-                crops = cut(images[end - length + 1 : end + 1], [box] * length, network.size)
-                answers.append(whole(network, crops))
-
-        took = seconds(recompute)
-        again = sum(calls) / WINDOWS, took / WINDOWS
-        by_end = {answer.frame.number: answer.rows["action"][0] for answer in found}
-        far = max(float(np.abs(by_end[e] - a).max()) for e, a in zip(ends, answers, strict=True))
-        name = "camera, frame by frame" if live else "file, frames together"
-        slow = f"each window whole (probabilities differ by {far:.0e})"
-        add_rows(table, slow, f"streaming: {name}", again, streamed)
+    length, count = network.frames, None if live else len(images)
+    source = Source("memory", 25.0, (320, 240), lambda _: iter(()), None, count)
+    stream = Stream(network, source, Options(precision="fp32"), lambda number, image: {1: box})
+    frames = [Frame(i, i / 25, image) for i, image in enumerate(images)]
+    stream.add(frames[: length - 1])
+    apart, shared, far = Side(), Side(), 0.0
+    for part in np.array_split(np.arange(length - 1, len(images)), ROUNDS):
+        some = [frames[i] for i in part]
+        found = measured(shared, calls, lambda some=some: [a.rows["action"][0] for a in stream.add(some)])
+        crops = images[part[-1] - length + 1 : part[-1] + 1]
+        again = measured(
+            apart, calls, lambda crops=crops: [whole(network, cut(crops, [box] * length, network.size))]
+        )
+        far = max(far, float(np.abs(found[-1] - again[-1]).max()))
+    add_row(table, "each frame, camera" if live else "each frame, file", apart, shared, far)
 
 
-def clip_rows(table: Table, network: MultitaskNetwork, calls: list[int], images: list, box: Box) -> None:
+def clip_row(
+    table: Table, network: MultitaskNetwork, calls: list[int], images: list, box: Box, flip: bool
+) -> None:
     """Multi-clip testing: clips that overlap by half, in one box."""
     length = network.frames
     starts = clip_starts(len(images), length, 1, length // 2)
     clips = np.stack([clip_indices(len(images), length, 1, start) for start in starts])
-    for flip in (False, True):
-        calls.clear()
-        apart: list[np.ndarray] = []
 
-        def one_by_one(flip=flip, apart=apart):
-            for indices in clips:
-                crops = cut([images[i] for i in indices], [box] * length, network.size)
-                sides = [crops, np.ascontiguousarray(crops[:, :, ::-1])] if flip else [crops]
-                apart.append(np.stack([whole(network, side) for side in sides]))
+    def one(indices):
+        crops = cut([images[i] for i in indices], [box] * length, network.size)
+        sides = [crops, np.ascontiguousarray(crops[:, :, ::-1])] if flip else [crops]
+        return np.stack([whole(network, side) for side in sides])
 
-        took = seconds(one_by_one)
-        alone = sum(calls) / len(clips), took / len(clips)
-        calls.clear()
-        shared: list[np.ndarray] = []
+    def together():
+        crops = cut(images, [box] * len(images), network.size)
+        return list(recognise_clips(network, crops, clips, flip))
 
-        def together(flip=flip, shared=shared):
-            crops = cut(images, [box] * len(images), network.size)
-            shared.append(recognise_clips(network, crops, clips, flip))
-
-        took = seconds(together)
-        saved = sum(calls) / len(clips), took / len(clips)
-        far = float(np.abs(np.stack(apart).reshape(len(clips), -1) - shared[0].reshape(len(clips), -1)).max())
-        name = "clips with mirror images" if flip else "clips"
-        add_rows(table, f"{name} one by one (differ by {far:.0e})", f"{name}, frames shared", alone, saved)
+    apart, shared = Side(), Side()
+    first = measured(apart, calls, lambda: [one(indices) for indices in clips[::2]])
+    found = measured(shared, calls, together)
+    rest = measured(apart, calls, lambda: [one(indices) for indices in clips[1::2]])
+    order = [*range(0, len(clips), 2), *range(1, len(clips), 2)]
+    far = max(float(np.abs(a.squeeze() - found[i]).max()) for i, a in zip(order, first + rest, strict=True))
+    add_row(table, "each clip, with its mirror image" if flip else "each clip", apart, shared, far)
 
 
-def add_rows(table: Table, slow: str, fast: str, before: tuple, after: tuple) -> None:
-    table.add_row(slow, f"{before[0]:.1f}", f"{before[1]:.3f}", "", "")
-    ratios = f"{before[0] / after[0]:.1f}", f"{before[1] / after[1]:.1f}"
-    table.add_row(fast, f"{after[0]:.1f}", f"{after[1]:.3f}", *ratios)
-    table.add_section()
+def add_row(table: Table, name: str, apart: Side, shared: Side, far: float) -> None:
+    frames = [side.frames / side.predictions for side in (apart, shared)]
+    seconds = [side.seconds / side.predictions for side in (apart, shared)]
+    cells = [f"{frames[0]:.1f}", f"{frames[1]:.1f}", f"{frames[0] / frames[1]:.1f}"]
+    cells += [f"{seconds[0]:.3f}", f"{seconds[1]:.3f}", f"{seconds[0] / seconds[1]:.1f}"]
+    table.add_row(name, *cells, f"{far:.0e}")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from poseact.errors import UserError
 from poseact.export import tables
 from poseact.export.bvh import write_bvh
 from poseact.export.tables import csv_header, csv_lines, write_coco, write_csv, write_npz
-from poseact.inference.results import Gap, Results
-from poseact.inference.segments import Segment
+from poseact.results import Gap, Results
+from poseact.segments import Segment
 from poseact.skeleton import LSP14, PA17
 
 ACTIONS = ("walk", 'say "no", loudly', "50 % of it")

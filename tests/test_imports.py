@@ -8,12 +8,14 @@ import pytest
 import poseact
 
 ROOT = Path(poseact.__file__).parent
-BASE = {"structures", "skeleton", "geometry", "errors"}
+BASE = {"structures", "skeleton", "geometry", "errors", "results", "segments"}
 ALLOWED = {
     "structures": {"skeleton", "geometry"},
     "skeleton": set(),
     "geometry": set(),
     "errors": set(),
+    "results": {"skeleton"},
+    "segments": {"results", "errors"},
     "network": {"structures", "skeleton", "geometry"},
     "visual": BASE | {"data"},
     "video": BASE,

@@ -26,15 +26,15 @@ from poseact.cli import main
 from poseact.errors import UserError
 from poseact.inference import run
 from poseact.inference.files import predict_pictures
-from poseact.inference.results import Gap
 from poseact.inference.run import OUTPUTS, RunOptions, VideoTask, predict_video
 from poseact.inference.stream import Options, Stream
 from poseact.network import arguments, build
+from poseact.results import Gap
 from poseact.video import VideoFile, VideoGroup, remux, write_video
 from poseact.weights import load_model, save_weights
 
 QUIET = Console(quiet=True)
-COUNT = 70
+COUNT = 64
 ARGS = arguments(
     "tiny", width=32, blocks=2, size=64, actions=4, frames=8, depth_maps=4, pose_stream="v2", layout="pa16"
 )
@@ -62,7 +62,7 @@ def flat(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
-    """70 frames, and a file of boxes of two people, the second from frame 20 on."""
+    """64 frames, and a file of boxes of two people, the second from frame 20 on."""
     folder = tmp_path_factory.mktemp("video")
     lines = ["frame,person,x,y,width,height", ",1,0,0,128,96"]
     lines += [f"{i},2,40,20,50,60" for i in range(20, COUNT)]
@@ -137,7 +137,7 @@ def test_the_public_function_answers_the_same(done, video, weights):
     assert found["action_known"].sum() == COUNT - 7 + COUNT - 27
 
 
-@pytest.mark.parametrize("stops", [[0], [23], [24], [25, 60], [69]])
+@pytest.mark.parametrize("stops", [[0], [24, 60]])
 def test_a_stopped_run_ends_as_one_that_was_not(done, video, weights, options, tmp_path, monkeypatch, stops):
     out = tmp_path / "out"
     network = load_model(weights)
@@ -158,7 +158,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(done, video, weights, options, t
             if (out / "state.npz").exists():
                 with (out / name).open("ab") as file:
                     file.write(b"half")
-    if stops == [69]:
+    if stops[-1] == 60:
         assert len(VideoFile(out / "overlay.ts")) == 48, "it plays up to the last second"
     predict_video(video, network, out, options, weights=str(weights))
     for path in done[0].iterdir():
@@ -231,7 +231,7 @@ def test_nobody_and_damage_are_gaps(tmp_path, monkeypatch):
     assert [gap["reason"] for gap in info["gaps"]] == ["no person", "unreadable"]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (7681, 4321), (9, 400)])
+@pytest.mark.parametrize("size", [(1, 1), (9, 400)])
 def test_videos_of_odd_sizes(tmp_path, size):
     path = fake.write(
         tmp_path / "odd.mkv", 2, "ffv1", {}, size=size, pixels="gray",
@@ -241,6 +241,13 @@ def test_videos_of_odd_sizes(tmp_path, size):
     assert summary.gaps == (Gap(0, 1, "no person"),)
     assert len(pixels(tmp_path / "out" / "overlay.mp4")) == 2
     assert (tmp_path / "out" / "index.html").exists()
+
+
+@pytest.mark.slow
+def test_a_video_of_8k(tmp_path):
+    path = fake.write(tmp_path / "8k.mp4", 2, size=(7680, 4320))
+    summary = predict_video(path, Bright(), tmp_path / "out", RunOptions(FP32))
+    assert summary.answered == 2 and len(pixels(tmp_path / "out" / "overlay.mp4")) == 2
 
 
 def bad_inputs(folder):
@@ -318,7 +325,7 @@ def test_damaged_and_odd_inputs(tmp_path, flat, capfd):
     boxes.write_text("frame,person,x,y,width,height\n,1,2,3,20,30\n")
     rng = np.random.default_rng(0)
     codes = [
-        outcome(odd_input(rng, tmp_path, i), flat, tmp_path / f"out{i}", boxes, capfd) for i in range(15)
+        outcome(odd_input(rng, tmp_path, i), flat, tmp_path / f"out{i}", boxes, capfd) for i in range(24)
     ]
     assert set(codes) == {0, 2}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from poseact.errors import UserError
-from poseact.inference.results import Results, row_type
-from poseact.inference.segments import Segment, centred, find_segments
+from poseact.results import Results, row_type
+from poseact.segments import Segment, centred, find_segments
 from poseact.skeleton import PA16
 
 ACTIONS = ("walk", "run", "other")

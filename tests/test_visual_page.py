@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from fakes.results import made_up
 
-from poseact.inference.results import Gap
-from poseact.inference.segments import Segment
+from poseact.results import Gap
+from poseact.segments import Segment
 from poseact.skeleton import LSP14, PA17
 from poseact.structures import Image
 from poseact.visual.page import result_page

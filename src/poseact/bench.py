@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import numpy as np
 import torch
@@ -114,7 +115,9 @@ def bench(
     """
     _check(network, size, batch, blocks)
     told = console or Console(quiet=True)
-    stills = None if source is None else chosen(as_stills(source, OURS.frame_step), SCORED)
+    stills: SampleSource | None = None
+    if source is not None:
+        stills = cast(SampleSource, chosen(as_stills(source, OURS.frame_step), SCORED))
     crops = made_crops(size) if stills is None else _crops(stills, size)
     by_torch: dict[str, tuple[str, list[float]]] = {}
     rows: list[Row] = []
@@ -174,13 +177,12 @@ def variants(
     for precision in ("fp32", *(["bf16"] if pick_precision(device) == "bf16" else [])):
         for block in blocks or every:
             yield Variant("torch", precision, block, ready(network, device, block, precision))
-    if _absent("onnx"):
-        return
-    for block in blocks or every[-1:]:
+    others = [backend for backend in NEEDS if not _absent(backend)]
+    for block in blocks or every[-1:] if others else ():
         traced = folder / f"traced-{block}"
         export_network(network, traced, blocks=block, size=size)
-        for backend in NEEDS:
-            for precision in PRECISIONS if not _absent(backend) else ():
+        for backend in others:
+            for precision in PRECISIONS:
                 out = folder / f"{backend}-{precision}-{block}"
                 given = crops if precision == "int8" else None
                 export_network(load_export(traced), out, backend=backend, precision=precision, crops=given)
@@ -206,14 +208,14 @@ def _absent(backend: str) -> list[str]:
     return [module for module in NEEDS[backend][0] if find_spec(module) is None]
 
 
-def matrix_limits(side: int = SIDE) -> dict[str, dict[str, float]]:
+def matrix_limits() -> dict[str, dict[str, float]]:
     """GFLOP/s of a product of square matrices, by precision and library.
 
     fp32 by torch, numpy and, where it is installed, ONNX Runtime, which bring three libraries; bf16 by
     torch where it is in hardware.
     """
-    device, work = pick_device(), 2 * side**3 / 1e9
-    a, b = torch.randn(2, side, side, device=device).unbind()
+    device, work = pick_device(), 2 * SIDE**3 / 1e9
+    a, b = torch.randn(2, SIDE, SIDE, device=device).unbind()
     limits = {"fp32": {"torch": rate(lambda: _finished(a @ b), work)}}
     if device.type == "cpu":
         x, y = a.numpy(), b.numpy()
@@ -273,11 +275,11 @@ def stream_rate(network: MultitaskNetwork, size: int) -> float:
         return rate(step, 1)
 
 
-def rate(work: Callable[[], object], amount: float, seconds: float = SECONDS) -> float:
+def rate(work: Callable[[], object], amount: float) -> float:
     """``amount`` a second of the best run, after one to warm up."""
     work()
     best, runs, began = math.inf, 0, time.perf_counter()
-    while runs < LEAST_RUNS or time.perf_counter() - began < seconds:
+    while runs < LEAST_RUNS or time.perf_counter() - began < SECONDS:
         start = time.perf_counter()
         work()
         best, runs = min(best, time.perf_counter() - start), runs + 1
@@ -290,7 +292,7 @@ def gflop(network: MultitaskNetwork, size: int, block: int) -> float:
     keep_blocks(counted, block)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         counted.estimate(torch.zeros(1, 3, size, size, device="meta"))
-    return counter.get_total_flops() / 1e9
+    return float(counter.get_total_flops()) / 1e9
 
 
 def made_crops(size: int, count: int = 8) -> Crops:

@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     _weights_option(export)
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the export")
     export.add_argument("--format", default="onnx", metavar="F", help="onnx or openvino (onnx)")
-    export.add_argument("--blocks", type=int, metavar="K", help="stop after block K, which answers (the last)")
+    export.add_argument("--blocks", type=int, metavar="K", help="stop after block K (the last)")
     export.add_argument("--precision", default="fp32", metavar="P", help="fp32 or int8 (fp32)")
     export.add_argument("--calibrate", type=Path, metavar="DIR", help="pictures of people, which int8 needs")
     export.add_argument("--size", type=int, metavar="PX", help="side of the crops (the network's)")
@@ -172,9 +172,7 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--smooth", action="store_true", help="joints by a filter whose lag is stated")
     parser.add_argument("--focal", type=float, metavar="PX", help="focal length, for metres")
     parser.add_argument("--height", type=float, metavar="M", help="of the person, for metres (1.7)")
-    parser.add_argument(
-        "--threshold", type=float, metavar="P", help="probability that makes a segment (0.5)"
-    )
+    parser.add_argument("--threshold", type=float, metavar="P", help="probability that makes a segment (0.5)")
     parser.add_argument("--only", metavar="A,B", help="of video,json,csv,npz,bvh,timeline,page (all)")
     parser.add_argument("--workers", type=int, metavar="N", help="many videos: processes (one a core)")
     parser.add_argument("--ray", action="store_true", help="many videos: through Ray Data")
@@ -200,7 +198,7 @@ def _bench_options(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--batch", type=int, default=1, metavar="N", help="crops at a time (1)")
     text = "stop after each of these (torch: every one; other backends: the last)"
     bench.add_argument("--blocks", metavar="K,K", help=text)
-    bench.add_argument("--data", metavar="NAME", help=f"score poses too, on at most 500 people of: {DATA_NAMES}")
+    bench.add_argument("--data", metavar="NAME", help=f"score poses too, on 500 people of: {DATA_NAMES}")
     _root_options(bench)
     bench.add_argument("--json", type=Path, metavar="OUT.json", help="write the figures")
 
@@ -332,9 +330,9 @@ def _predict(args: argparse.Namespace, console: Console) -> None:
 
 def _run_options(args: argparse.Namespace) -> Any:
     from poseact.inference.run import RunOptions
-    from poseact.inference.segments import THRESHOLD
     from poseact.inference.space import HEIGHT_M, CameraAssumption
     from poseact.inference.stream import Options
+    from poseact.segments import THRESHOLD
 
     camera = CameraAssumption(args.focal, HEIGHT_M if args.height is None else args.height)
     return RunOptions(
@@ -410,7 +408,7 @@ def _export(args: argparse.Namespace, console: Console) -> None:
         console.print(f"written: {path}, {path.stat().st_size / 1e6:.1f} MB", markup=False)
     made, given = written.compared
     differences = told_differences(written.differences)
-    console.print(f"largest differences to the network, on {made} made and {given} given crops: {differences}")
+    console.print(f"largest differences, on {made} made and {given} given crops: {differences}")
 
 
 def _bench(args: argparse.Namespace, console: Console) -> None:
@@ -456,7 +454,7 @@ def _numbers(name: str, text: str | None) -> list[int] | None:
     try:
         return None if text is None else [int(part) for part in text.split(",")]
     except ValueError:
-        raise UserError(f"{name}: expected numbers with commas between them, as 1,4,8, got {text!r}") from None
+        raise UserError(f"{name}: expected numbers with commas, as 1,4,8, got {text!r}") from None
 
 
 def bench_table(report: Any, weights: str, size: int, batch: int) -> Table:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from poseact.inference.results import Results, row_type
+from poseact.results import Results, row_type
 from poseact.skeleton import Layout, convert
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from poseact.errors import UserError
 from poseact.export.tables import whole_file
-from poseact.inference.results import Results
+from poseact.results import Results
 from poseact.skeleton import Layout
 
 ROOT = "pelvis"

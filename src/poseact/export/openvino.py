@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ def open_openvino(path: Path, precision: Precision) -> Graph:
     return compute
 
 
-def _library(what: str) -> ModuleType:
+def _library(what: str) -> Any:
     try:
         import openvino
     except ImportError:

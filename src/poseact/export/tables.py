@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from poseact.errors import UserError
-from poseact.inference.results import Results, Rows
-from poseact.inference.segments import Segment
+from poseact.results import Results, Rows
+from poseact.segments import Segment
 from poseact.skeleton import Layout
 from poseact.visual.overlay import SHOWN_FROM
 

@@ -41,8 +41,8 @@ LEAST_INSIDE = 0.4
 """Share of the joints that a person shows at least: of somebody at a desk, more."""
 DIFFUSE = 0.175
 """Standard deviation of the median joint's map, in sides of the crop; that of an even map is 0.289. Small
-trained networks were below 0.162 on every person of the kind that they were trained on, and mostly above on pictures
-without anybody."""
+trained networks were below 0.162 on every person of the kind that they were trained on, and mostly above on
+pictures without anybody."""
 RIM = 1 / 32
 """Of the crop's side: one cell of the heat maps of a crop of 256 pixels. The soft-argmax of a joint outside
 the crop ends there."""

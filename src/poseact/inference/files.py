@@ -15,7 +15,6 @@ from poseact.export.tables import write_coco, write_csv, write_npz
 from poseact.inference.boxes import GivenBoxes
 from poseact.inference.device import pick_device
 from poseact.inference.predictor import ready
-from poseact.inference.results import Gap, Results, Rows
 from poseact.inference.run import (
     OUTPUTS,
     RunOptions,
@@ -30,6 +29,7 @@ from poseact.inference.run import (
 from poseact.inference.source import UNREADABLE, open_source
 from poseact.inference.stream import Answer, Stream
 from poseact.network import MultitaskNetwork
+from poseact.results import Gap, Results, Rows
 from poseact.visual.frame import draw_frame
 from poseact.visual.page import result_page
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from poseact.errors import UserError
 from poseact.network import MultitaskNetwork
 from poseact.network.layers import BatchNorm, Conv, ConvBN, SeparableConv
+from poseact.network.pose import PredictionBlock
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -46,7 +47,9 @@ def keep_blocks(network: MultitaskNetwork, blocks: int) -> None:
     """
     check_blocks(network, blocks)
     network.blocks = network.blocks[:blocks]
-    network.blocks[-1].reinject = None
+    last = network.blocks[-1]
+    assert isinstance(last, PredictionBlock)
+    last.reinject = None
 
 
 def to_bf16(network: MultitaskNetwork) -> None:

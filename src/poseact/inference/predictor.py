@@ -15,11 +15,11 @@ from poseact.export.network import ExportedNetwork
 from poseact.geometry import Box, CropTransform, crop_transform, whole_image_box
 from poseact.inference.device import make_graphed, pick_precision
 from poseact.inference.fold import folded, keep_blocks, to_bf16
-from poseact.inference.results import Rows
 from poseact.inference.uncertainty import Calibration, calibrated, map_covariance
 from poseact.network import MultitaskNetwork, to_input
 from poseact.network.action import joint_features
 from poseact.network.soft_argmax import soft_max_2d
+from poseact.results import Rows
 from poseact.skeleton import Layout
 from poseact.structures import PoseOutput, Prediction
 
@@ -108,7 +108,7 @@ def ready(
         keep_blocks(copy, blocks)
     if pick_precision(device, precision) == "bf16":
         to_bf16(copy)
-    copy = copy.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    copy.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cuda":
         make_graphed(copy)
     return copy

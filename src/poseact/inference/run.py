@@ -38,12 +38,12 @@ from poseact.export.tables import csv_header, csv_lines, write_coco, write_npz
 from poseact.inference.boxes import GivenBoxes
 from poseact.inference.device import pick_device
 from poseact.inference.predictor import ready
-from poseact.inference.results import Gap, Results, Rows
-from poseact.inference.segments import THRESHOLD, Segment, find_segments
 from poseact.inference.smoothing import Smoothing
 from poseact.inference.source import open_source
 from poseact.inference.stream import Answer, Options, Stream
 from poseact.network import MultitaskNetwork
+from poseact.results import Gap, Results, Rows
+from poseact.segments import THRESHOLD, Segment, find_segments
 from poseact.structures import Image
 from poseact.video import VideoGroup, remux
 from poseact.visual.frame import draw_frame

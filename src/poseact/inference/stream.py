@@ -37,12 +37,12 @@ from poseact.inference.boxes import (
 )
 from poseact.inference.device import pick_device
 from poseact.inference.predictor import CropAnswers, answer_crops, ready, rows_of
-from poseact.inference.results import Rows, row_type
 from poseact.inference.smoothing import OneEuro, Smoothing
 from poseact.inference.source import Frame, Source, open_source
 from poseact.inference.space import HEIGHT_M, CameraAssumption, Scale
 from poseact.inference.uncertainty import calibration_of
 from poseact.network import MultitaskNetwork
+from poseact.results import Rows, row_type
 from poseact.structures import BoolArray, Image
 from poseact.visual.overlay import SHOWN_FROM
 from poseact.weights import load_model
@@ -390,9 +390,9 @@ class _Person:
         if self.smoother is None:
             return pose
         place = crop_transform(self.box, 1)
-        pixels = np.column_stack([place.to_image(pose[:, :2]), pose[:, 2:] * self.box.side])
+        pixels = np.column_stack([place.to_image(pose[:, :2]), (pose[:, 2:] - 0.5) * self.box.side])
         steady = self.smoother(pixels, time_s, self.box.side, visibility >= SHOWN_FROM)
-        return np.column_stack([place.to_crop(steady[:, :2]), steady[:, 2:] / self.box.side])
+        return np.column_stack([place.to_crop(steady[:, :2]), 0.5 + steady[:, 2:] / self.box.side])
 
     def skip(self) -> None:
         """A frame went by that cannot be read."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from poseact.inference.results import Rows
+from poseact.results import Rows
 from poseact.skeleton import Layout
 from poseact.structures import Image
 from poseact.visual.overlay import SHOWN_FROM, Colour, draw_ellipse, draw_skeleton, joint_colour

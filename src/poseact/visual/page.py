@@ -10,8 +10,8 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from poseact.inference.results import Gap, Results
-from poseact.inference.segments import Segment
+from poseact.results import Gap, Results
+from poseact.segments import Segment
 from poseact.visual.overlay import SHOWN_FROM
 
 _CHUNK = 4096

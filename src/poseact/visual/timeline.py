@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from poseact.inference.results import Results
-from poseact.inference.segments import NO_ACTION, Segment, centred
+from poseact.results import Results
+from poseact.segments import NO_ACTION, Segment, centred
 
 COLUMNS = 1600
 """Frames of a longer video share columns, which show their mean."""

@@ -237,8 +237,9 @@ def z_buffer(
         corners[~front, :2] = corners[~front, :2] * camera.focal + camera.centre * corners[~front, 2:]
     else:
         corners = _seen(
-            surface.vertices, np.ascontiguousarray(camera.rotation, float), np.asarray(camera.position, float),
-            np.asarray(camera.focal, float), np.asarray(camera.centre, float),
+            surface.vertices, np.ascontiguousarray(camera.rotation, float),
+            np.asarray(camera.position, float), np.asarray(camera.focal, float),
+            np.asarray(camera.centre, float),
         )  # fmt: skip
     left, top, right, bottom = _window(corners, height, width)
     nearest = np.zeros((bottom - top, right - left), np.float32)
@@ -494,7 +495,7 @@ def _lit(
 
 
 @njit(error_model="numpy", fastmath=_FAST, inline="always")
-def _corner_shares(planes: Array, t: int, x: float, y: float) -> tuple[float, float, float]:
+def _corner_shares(planes: Array, t: Any, x: float, y: float) -> tuple[float, float, float]:
     """Barycentric coordinates of what is seen of triangle ``t`` at pixel (x, y)."""
     e0 = planes[t, 0, 0] * x + planes[t, 0, 1] * y + planes[t, 0, 2]
     e1 = planes[t, 1, 0] * x + planes[t, 1, 1] * y + planes[t, 1, 2]
@@ -505,7 +506,7 @@ def _corner_shares(planes: Array, t: int, x: float, y: float) -> tuple[float, fl
 
 @njit(error_model="numpy", fastmath=_FAST, inline="always")
 def _light_at(
-    t: int, x: float, y: float, planes: Array, triangles: Array, lit: Array
+    t: Any, x: float, y: float, planes: Array, triangles: Array, lit: Array
 ) -> tuple[float, float, float, float, float]:
     """The columns of `_lit` on triangle ``t`` at pixel (x, y)."""
     e0, e1, e2 = _corner_shares(planes, t, x, y)
@@ -521,7 +522,7 @@ def _light_at(
 
 @njit(error_model="numpy", fastmath=_FAST, inline="always")
 def _choice_at(
-    t: int, x: float, y: float, planes: Array, triangles: Array, cloth: Array, pattern: int, period: float
+    t: Any, x: float, y: float, planes: Array, triangles: Array, cloth: Array, pattern: int, period: float
 ) -> int:
     """Which of its material's colours triangle ``t`` shows at pixel (x, y)."""
     if pattern == PLAIN:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from poseact.errors import UserError
-from poseact.inference.results import Results
+from poseact.results import Results
 
 NO_ACTION = "other"
 """A label of that name stands for everything else, and is never a segment."""
