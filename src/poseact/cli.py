@@ -345,12 +345,13 @@ def _run_options(args: argparse.Namespace) -> Any:
 
 def _predict_many(args: argparse.Namespace, options: Any, network: Any, console: Console) -> None:
     from poseact.inference.many import listed_videos, predict_many
-    from poseact.inference.run import VideoTask, weights_text
+    from poseact.inference.run import VideoTask, settings, weights_text
 
     if args.boxes:
         raise UserError("--boxes: a file belongs to one video; give that as SOURCE")
     sources = listed_videos(Path(args.source), args.out)
-    text = f"{weights_text(args.weights, network)}; {options}"
+    chosen = settings(weights_text(args.weights, network), options)
+    text = ", ".join(f"{name} {value}" for name, value in chosen.items())
     one = VideoTask(args.weights, options)
     done = predict_many(
         sources, args.out, one, task=text, workers=args.workers, ray=args.ray, console=console

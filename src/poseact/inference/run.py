@@ -376,12 +376,16 @@ def _length(path: Path) -> int:
 
 def _identity(source: Path, weights: str, options: RunOptions) -> dict[str, str]:
     """What an unfinished run must agree in to be gone on with."""
-    about, look = source.stat(), options.look
+    about = source.stat()
+    read = f"{source.name}, {about.st_size} bytes of {about.st_mtime_ns}"
+    return {"format": _FORMAT, "source": read, **settings(weights, options)}
+
+
+def settings(weights: str, options: RunOptions) -> dict[str, str]:
+    """All that results depend on beside the source, in words; ``weights`` as `weights_text` tells."""
+    look, camera = options.look, options.look.camera
     boxes = hashlib.sha256(options.boxes.read_bytes()).hexdigest() if options.boxes else "found"
-    camera = look.camera
     return {
-        "format": _FORMAT,
-        "source": f"{source.name}, {about.st_size} bytes of {about.st_mtime_ns}",
         "weights": weights,
         "boxes": boxes,
         "stride": str(look.stride),
