@@ -242,14 +242,15 @@ class _Record:
     def add(self, answer: Answer) -> None:
         """Take the answer of the next frame."""
         frame = answer.frame
+        # First what takes time: Ctrl-C comes in it, and what is counted below belongs together.
+        if self.options.wants("video"):
+            self._group = self._group or VideoGroup(self.out / VIDEO, self.stream.source.fps)
+            self._group.add(self._picture(answer), frame.time_s)
         if answer.gap:
             add_gap(self.gaps, frame.number, answer.gap)
         if len(answer.rows):
             self._rows.append(answer.rows)
             self.answered += 1
-        if self.options.wants("video"):
-            self._group = self._group or VideoGroup(self.out / VIDEO, self.stream.source.fps)
-            self._group.add(self._picture(answer), frame.time_s)
         self.dropped += frame.dropped
         self.frames, self.waiting = self.frames + 1, self.waiting + 1
 
