@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +12,12 @@ import torch
 from fakes import coco, human36m, lspet, mpii, ntu, penn_action
 from rich.console import Console
 
+from poseact import ablation
+from poseact.cli import main
 from poseact.data.actions import NTU_ACTIONS, PENN_ACTIONS
+from poseact.evaluation.report import write_report
+from poseact.evaluation.rules import protocol_of
+from poseact.evaluation.run import open_job, run_job
 from poseact.network import arguments, build
 from poseact.training.loop import train_chain
 from poseact.training.recipe import packaged, read_chain
@@ -85,8 +92,14 @@ def small(name, weights):
     return [*EVERYWHERE, *start, *own.get(first, []), *counted, *batches]
 
 
+@pytest.fixture(scope="module")
+def evaluations(tmp_path_factory):
+    """The folder of an evaluation of each recipe."""
+    return tmp_path_factory.mktemp("evaluations")
+
+
 @pytest.mark.parametrize("name", packaged())
-def test_a_recipe_from_end_to_end(name, roots, weights, tmp_path):
+def test_a_recipe_from_end_to_end(name, roots, weights, evaluations, tmp_path):
     chain = read_chain(name, [*roots, *small(name, weights)])
     path = train_chain(chain, tmp_path, Console(quiet=True))
     for recipe in chain:
@@ -107,3 +120,46 @@ def test_a_recipe_from_end_to_end(name, roots, weights, tmp_path):
     labels = {"penn": PENN_ACTIONS, "ntu": NTU_ACTIONS, "folder": ("jump", "wave")}
     if chain[-1].recognises and name.split("-")[0].removesuffix(".yaml") in labels:
         assert loaded.action_labels == labels[name.split("-")[0].removesuffix(".yaml")]
+    evaluate(chain[-1], path, evaluations / f"eval-{chain[-1].name}.json")
+
+
+def evaluate(recipe, weights, file):
+    """On the recipe's validation set, by its own task."""
+    data = recipe.data.validation
+    root = Path(recipe.roots[data.set]) if data.set in recipe.roots else None
+    protocol = protocol_of("ours", data.set, data.split)
+    job = open_job(str(weights), data.set, root, data.split, protocol, data.count if root is None else None)
+    scores, written = run_job(job, "action" if recipe.learns_actions else "pose", file, None)
+    assert scores.samples > 0 and np.isfinite(scores.scores[scores.main]).all()
+    assert [path.suffix for path in written] == [".json", ".png"]
+
+
+def test_the_report_of_all_recipes(evaluations):
+    """After them: it tells of each, and has a picture of each."""
+    made = sorted(evaluations.glob("eval-*.json"))
+    if not made:
+        pytest.skip("no recipe was run before")
+    out = Path(os.environ.get("POSEACT_REPORT", evaluations / "report"))
+    written = write_report([evaluations], out)
+    text = (out / "report.md").read_text()
+    assert all(path.stem.removeprefix("eval-") in text for path in made)
+    assert sum(path.name.startswith("figure-7-") for path in written) == len(made)
+
+
+def test_the_ablation_from_end_to_end(tmp_path, monkeypatch, capsys):
+    """And once more: what is finished stays as it is."""
+    monkeypatch.setattr(ablation, "TESTED", 9)
+    small = [*EVERYWHERE, "data.train.synthetic.count=6"]
+    small += ["ablation-pose:network.width=16", "ablation-pose:network.blocks=1"]
+    command = ["ablation", "--out", str(tmp_path), *small, "training.batch=2"]
+    assert main(command) == 0
+    report = (tmp_path / "report" / "report.md").read_text()
+    for name in ("E1", "ablation-given, noisy poses", "ablation-action", "ablation-finetune, multi-clip"):
+        assert name in report
+    assert {"figure-8-E1.png", "figure-9-E1.png"} <= {path.name for path in (tmp_path / "report").iterdir()}
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("eval-*.json")}
+    assert len(times) == 5
+    capsys.readouterr()
+    assert main(command) == 0
+    assert capsys.readouterr().out.count("finished before") == 5
+    assert times == {path: path.stat().st_mtime_ns for path in times}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from poseact.errors import UserError
+from poseact.tables import bench_table, calibration_tables, narrow_table, report_table, score_tables
 
 DATA_NAMES = "mpii, human36m, penn-action, ntu, lspet, coco, folder or synthetic"
 DESCRIPTION = "2D and 3D pose, and the action, of a person in images, from one network."
@@ -24,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a verb; returns the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
-    if rest and (args.run is not _train or any(word.startswith("-") for word in rest)):
+    if rest and (args.run not in (_train, _ablation) or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:  # overrides may stand on both sides of an option, which argparse alone refuses
         args.overrides += rest
@@ -67,6 +66,14 @@ def _parser() -> argparse.ArgumentParser:
         "sources", type=Path, nargs="+", metavar="RUN_OR_JSON", help="files of `evaluate --json`, or folders"
     )
     report.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the report")
+
+    text = "the paper's Table 5 and Figures 8, 9 on synthetic people: trains, evaluates, draws"
+    ablation = _verb(verbs, "ablation", _ablation, text)
+    ablation.description = f"{text}. About 90 minutes on two cores; the same command goes on."
+    ablation.add_argument("overrides", nargs="*", metavar="key.sub=value", help="for all four recipes")
+    ablation.add_argument(
+        "--out", type=Path, default=Path("runs/ablation"), metavar="DIR", help="folder (runs/ablation)"
+    )
 
     _predict_options(_verb(verbs, "predict", _predict, "joints and actions of pictures, videos or a camera"))
 
@@ -262,45 +269,17 @@ def _evaluate(args: argparse.Namespace, console: Console) -> None:
         console.print(f"{len(damaged)} unreadable samples left out:", *damaged, sep="\n  ", markup=False)
 
 
-def score_tables(scores: Any) -> list[Table]:
-    """Every metric by block; of what is reported, the main one by joint and all streams by action."""
-    skipped = f", {scores.skipped} could not be" if scores.skipped else ""
-    longest = max(map(len, scores.scores.values()))
-    heads = [f"block {k + 1}" for k in range(longest)]
-    alone = [name for name, values in scores.scores.items() if len(values) < longest]
-    blocks = _narrow_table("", *heads, *(["aggregation"] if alone else []))
-    blocks.title = f"{scores.samples} scored{skipped}"
-    for name, values in scores.scores.items():
-        cells = [""] * longest + list(values[-1:]) if name in alone else values
-        blocks.add_row(name, *(cell if cell == "" else _score_text(name, cell) for cell in cells))
-    tables = [blocks]
-    for title, rows in (("joint", getattr(scores, "by_joint", {})), ("action", scores.by_action)):
-        shown = alone + [name for name in scores.scores if alone and name not in alone] or [scores.main]
-        table = _narrow_table(title, *shown)
-        for key, row in rows.items():
-            table.add_row(key, *(_score_text(name, row.get(name, math.nan)) for name in shown))
-        tables += [table] if rows else []
-    return tables
-
-
-def _narrow_table(*columns: str) -> Table:
-    """Eight blocks fit into 80 columns."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left")
-    return table
-
-
-def _score_text(metric: str, value: float) -> str:
-    if math.isnan(value):
-        return ""
-    return f"{value:.1f}" if metric.endswith("_mm") else f"{value:.3f}"
-
-
 def _report(args: argparse.Namespace, console: Console) -> None:
     from poseact.evaluation.report import write_report
 
     for path in write_report(args.sources, args.out):
+        console.print(f"written: {path}", markup=False)
+
+
+def _ablation(args: argparse.Namespace, console: Console) -> None:
+    from poseact.ablation import run_ablation
+
+    for path in run_ablation(args.out, args.overrides, console):
         console.print(f"written: {path}", markup=False)
 
 
@@ -373,7 +352,7 @@ def _show_summary(summary: Any, console: Console) -> None:
     if len(summary.gaps) > SHOWN_MESSAGES:
         console.print(f"and {len(summary.gaps) - SHOWN_MESSAGES} more without an answer")
     if summary.segments:
-        table = _narrow_table("action", "person", "from, s", "to, s", "probability")
+        table = narrow_table("action", "person", "from, s", "to, s", "probability")
         for s in summary.segments[:SHOWN_MESSAGES]:
             table.add_row(s.action, str(s.person), f"{s.start_s:.1f}", f"{s.end_s:.1f}", f"{s.score:.2f}")
         console.print(table)
@@ -420,10 +399,9 @@ def _bench(args: argparse.Namespace, console: Console) -> None:
     import poseact
     from poseact.bench import bench
     from poseact.data import open_data
-    from poseact.data.images import write_whole
+    from poseact.data.images import write_json
     from poseact.evaluation.files import hardware
     from poseact.inference.device import pick_device
-    from poseact.inference.writers import json_bytes
     from poseact.weights import load_model
 
     device = pick_device()
@@ -446,7 +424,7 @@ def _bench(args: argparse.Namespace, console: Console) -> None:
     if args.json:
         content = {"data": args.data, "split": args.split if args.data else None, **about}
         content |= {"size": size, "batch": args.batch, **asdict(report)}
-        write_whole(args.json, json_bytes(content))
+        write_json(args.json, content)
         console.print(f"written: {args.json}", markup=False)
 
 
@@ -458,30 +436,12 @@ def _numbers(name: str, text: str | None) -> list[int] | None:
         raise UserError(f"{name}: expected numbers with commas, as 1,4,8, got {text!r}") from None
 
 
-def bench_table(report: Any, weights: str, size: int, batch: int) -> Table:
-    """Speed by backend, precision and block, and the score beside it where there is one."""
-    streamed = any(row.frames_per_second is not None for row in report.rows)
-    heads = ["precision", "block", "images/s", "of fp32 product"]
-    heads += ["frames/s, streamed"] if streamed else []
-    heads += [report.metric] if report.metric else []
-    table = _narrow_table("backend", *heads)
-    table.title = f"{weights}, {size} px, batch {batch}"
-    table.title += f", {report.samples} people" if report.metric else ""
-    for row in report.rows:
-        cells = [row.precision, str(row.block), f"{row.images_per_second:.1f}", f"{row.share:.0%}"]
-        cells += [f"{row.frames_per_second:.1f}"] if streamed else []
-        cells += [_score_text(report.metric, row.score)] if report.metric else []
-        table.add_row(row.backend, *cells)
-    return table
-
-
 def _data_check(args: argparse.Namespace, console: Console) -> None:
     import dataclasses
 
     from poseact.data import open_data, published
     from poseact.data.check import check
-    from poseact.data.images import write_whole
-    from poseact.inference.writers import json_bytes
+    from poseact.data.images import write_json
 
     source = open_data(args.data, args.root, args.split)
     report = check(source, published(args.data, args.split), console)
@@ -495,28 +455,8 @@ def _data_check(args: argparse.Namespace, console: Console) -> None:
         console.print(f"warning: {warning}")
     if args.json:
         content = {"data": args.data, "split": args.split, **dataclasses.asdict(report)}
-        write_whole(args.json, json_bytes({**content, "warnings": report.warnings()}))
+        write_json(args.json, {**content, "warnings": report.warnings()})
         console.print(f"report: {args.json}")
-
-
-def report_table(data: str, split: str, report: Any) -> Table:
-    """What a check counted."""
-    table = Table("", "", title=f"{data}, {split}", show_header=False)
-    table.add_row("people or tracks", str(report.items))
-    table.add_row(
-        "published", "not known for this split" if report.published is None else str(report.published)
-    )
-    table.add_row("frames annotated", str(report.frames))
-    table.add_row("damaged", str(len(report.damaged)))
-    table.add_row("impossible joints", str(len(report.impossible)))
-    for name, text in (
-        ("facing", "upright people who show their face"),
-        ("agreeing", "shoulders and hips in the same order"),
-        ("feet_forward", "feet that point forwards in 3D"),
-    ):
-        share = getattr(report, name)
-        table.add_row(text, "-" if math.isnan(share) else f"{share:.1%}")
-    return table
 
 
 def _data_show(args: argparse.Namespace, console: Console) -> None:
@@ -598,20 +538,6 @@ def _weights_calibrate(args: argparse.Namespace, console: Console) -> None:
         )
     console.print(report.calibration.describe(), markup=False)
     console.print(f"written: {args.target}", markup=False)
-
-
-def calibration_tables(report: Any) -> list[Table]:
-    """Shares of joints in their regions: on both halves by level, and on the held-out one by joint."""
-    levels = _narrow_table("region", "half used", "held out")
-    for level, shares in report.levels.items():
-        levels.add_row(f"{level:.0%}", *(f"{share:.1%}" for share in shares))
-    tables = [levels]
-    for title, rows in (("by size of the map", report.thirds), ("joint", report.joints)):
-        table = _narrow_table(title, "50%", "90%")
-        for name, shares in rows.items():
-            table.add_row(name, *(f"{share:.1%}" for share in shares))
-        tables.append(table)
-    return tables
 
 
 def _info(args: argparse.Namespace, console: Console) -> None:

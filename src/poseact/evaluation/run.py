@@ -13,7 +13,7 @@ from rich.console import Console
 
 from poseact.data import open_data
 from poseact.data.clips import TrackSource, is_tracks
-from poseact.data.images import write_png, write_whole
+from poseact.data.images import write_json, write_png, write_whole
 from poseact.data.loading import SampleSource
 from poseact.errors import UserError
 from poseact.evaluation.actions import action_scores, measure_actions
@@ -24,7 +24,6 @@ from poseact.evaluation.rules import Protocol
 from poseact.evaluation.scores import ActionScores, PoseScores
 from poseact.evaluation.submission import check_submission, write_submission
 from poseact.inference.device import pick_device
-from poseact.inference.writers import json_bytes
 from poseact.network import MultitaskNetwork
 from poseact.structures import Image
 from poseact.weights import load_model
@@ -110,7 +109,7 @@ def _write(job: Job, scores: PoseScores | ActionScores, json: Path, sheet: Image
     picture = json.with_suffix(".png")
     try:
         write_png(picture, sheet)
-        write_whole(json, json_bytes(content))
+        write_json(json, content)
     except OSError as error:
         raise UserError(f"{json}: expected a place that can be written, got {error.strerror}") from None
     return [json, picture]
