@@ -34,7 +34,7 @@ _QUIET: Colour = (150, 154, 162)
 _WARNING: Colour = (240, 190, 60)
 _BAR: Colour = (0, 158, 115)
 _TROUGH: Colour = (48, 52, 60)
-_SURE, _UNSURE, _FAINTEST = 0.03, 0.12, 0.3
+_SURE, _UNSURE, _FAINTEST = 0.03, 0.12, 0.5
 """Standard deviations, in sides of the crop, up to which a joint is solid, and from which it is faintest."""
 _SMALLEST_PANEL = 120
 
