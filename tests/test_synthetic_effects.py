@@ -125,6 +125,10 @@ def test_several_instants_are_averaged() -> None:
     images = [np.full((2, 3, 3), value, np.uint8) for value in (0, 10, 255)]
     np.testing.assert_array_equal(averaged(images), np.full((2, 3, 3), 88))
     assert averaged(images[:1]) is images[0]
+    drawn = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3)).astype(np.uint8)
+    for count in range(2, 17):
+        mean = (drawn[:count].sum(0, dtype=int) + count // 2) // count
+        np.testing.assert_array_equal(averaged(list(drawn[:count])), mean)
 
 
 # --- shadows ------------------------------------------------------------------------------

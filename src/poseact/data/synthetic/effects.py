@@ -133,14 +133,20 @@ def averaged(images: Sequence[Image]) -> Image:
 
 @njit(cache=True)
 def _mean(images: Array) -> Array:
+    """Rounded means, half up. A product and a shift in the place of a division, which is many times slower;
+    exact, as sums of up to 16 bytes stay far below 2^16.
+    """
     count = images.shape[0]
     flat = images.reshape(count, -1)
+    total = np.full(flat.shape[1], count // 2, np.uint32)
+    for k in range(count):
+        line = flat[k]
+        for i in range(len(total)):
+            total[i] += np.uint32(line[i])
+    inverse = np.uint32(-(-65536 // count))
     result = np.empty(flat.shape[1], np.uint8)
-    for i in range(flat.shape[1]):
-        total = np.int32(count // 2)
-        for k in range(count):
-            total += flat[k, i]
-        result[i] = total // count
+    for i in range(len(total)):
+        result[i] = np.uint8((total[i] * inverse) >> np.uint32(16))
     return result.reshape(images.shape[1:])
 
 
