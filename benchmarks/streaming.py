@@ -26,6 +26,7 @@ from poseact.inference.source import Frame, Source
 from poseact.inference.stream import Options, Stream, recognise_clips
 from poseact.memory import keep_freed_memory
 from poseact.network import MultitaskNetwork, arguments, build, to_input
+from poseact.tables import narrow_table
 from poseact.video import clip_indices, clip_starts
 
 ROUNDS = 4
@@ -92,9 +93,7 @@ def main() -> None:
     console = Console()
     console.print(f"{args.preset} {changes or ''}, T {network.frames}, {torch.get_num_threads()} threads")
     whole(network, cut(images[: network.frames], [box] * network.frames, network.size))  # warm up
-    table = Table(
-        "a prediction", "frames apart", "shared", "fewer", "s apart", "s shared", "faster", "differ"
-    )
+    table = narrow_table("", "frames apart", "shared", "fewer", "s apart", "shared", "faster", "differ")
     for live in (False, True):
         stream_row(table, network, calls, images, box, live)
     for flip in (False, True):
@@ -120,7 +119,7 @@ def stream_row(
             apart, calls, lambda crops=crops: [whole(network, cut(crops, [box] * length, network.size))]
         )
         far = max(far, float(np.abs(found[-1] - again[-1]).max()))
-    add_row(table, "each frame, camera" if live else "each frame, file", apart, shared, far)
+    add_row(table, "frame, camera" if live else "frame, file", apart, shared, far)
 
 
 def clip_row(
@@ -146,7 +145,7 @@ def clip_row(
     rest = measured(apart, calls, lambda: [one(indices) for indices in clips[1::2]])
     order = [*range(0, len(clips), 2), *range(1, len(clips), 2)]
     far = max(float(np.abs(a.squeeze() - found[i]).max()) for i, a in zip(order, first + rest, strict=True))
-    add_row(table, "each clip, with its mirror image" if flip else "each clip", apart, shared, far)
+    add_row(table, "clip, mirrored too" if flip else "clip", apart, shared, far)
 
 
 def add_row(table: Table, name: str, apart: Side, shared: Side, far: float) -> None:

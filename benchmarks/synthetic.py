@@ -19,9 +19,10 @@ from poseact.data.synthetic.actions import ACTIONS, random_motion
 from poseact.data.synthetic.mesh import random_person, recoloured
 from poseact.data.synthetic.placing import placed
 from poseact.data.synthetic.rasteriser import render
-from poseact.data.synthetic.rig import FIGURE, joints, random_lengths
+from poseact.data.synthetic.rig import joints, random_lengths
 from poseact.data.synthetic.scene import random_scene
 from poseact.memory import keep_freed_memory
+from poseact.skeleton import FIGURE36
 
 SIZE = (256, 256)
 VIDEOS = 60
@@ -81,7 +82,7 @@ def rates() -> dict[str, float]:
 
     def clip(i: int) -> object:
         drawn = draw_clip(videos[i], T, (1, 2, 3), rng)
-        return example(drawn, FIGURE, 256, Augmentation(), rng)
+        return example(drawn, FIGURE36, 256, Augmentation(), rng)
 
     return {
         "finished frames of videos that are there": 1e3 / milliseconds(lambda i: films[i].picture(7)),

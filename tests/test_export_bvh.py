@@ -10,11 +10,10 @@ from scipy.spatial.transform import Rotation
 from poseact.data.synthetic import SyntheticVideos
 from poseact.data.synthetic.capture import read_bvh
 from poseact.data.synthetic.placing import INDEX
-from poseact.data.synthetic.rig import FIGURE
 from poseact.errors import UserError
 from poseact.export import bvh
 from poseact.export.bvh import write_bvh
-from poseact.skeleton import H36M17, LSP14, NTU25, PA16, PA17, PA20, Layout
+from poseact.skeleton import FIGURE36, H36M17, LSP14, NTU25, PA16, PA17, PA20, Layout
 
 # Where each joint lies in the file: at the start of the bone of that name, or at an end site.
 SIDED = {
@@ -119,7 +118,7 @@ def smooth(layout: Layout, frames: int, seed: int):
     return results
 
 
-@pytest.mark.parametrize("layout", [PA17, FIGURE, PA16, PA20])
+@pytest.mark.parametrize("layout", [PA17, FIGURE36, PA16, PA20])
 def test_rendered_truth_comes_back_within_a_millimetre(layout, tmp_path):
     """Where a layout has no spine, its trunk bends and has no constant length: by as much it may be off."""
     film = SyntheticVideos(3, frames=20, seed=5).film(2)
@@ -156,8 +155,8 @@ def test_left_is_left_and_up_is_up(tmp_path):
     film = SyntheticVideos(1, frames=8, seed=1, actions=("walk",)).film(0)
     back = written(of_film(film, PA17), tmp_path)
     facing = back.turned["Hips"].apply([0, 0, 1.0])
-    toes = film.joints[:, [FIGURE.index(f"{side}_toe") for side in ("left", "right")]].mean(1)
-    heels = film.joints[:, [FIGURE.index(f"{side}_ankle") for side in ("left", "right")]].mean(1)
+    toes = film.joints[:, [FIGURE36.index(f"{side}_toe") for side in ("left", "right")]].mean(1)
+    heels = film.joints[:, [FIGURE36.index(f"{side}_ankle") for side in ("left", "right")]].mean(1)
     ahead = np.stack([film.scene.camera(i).rotation @ v for i, v in enumerate(toes - heels)]) * CAMERA_TO_FILE
     assert (facing * unit(ahead)).sum(1).min() > 0.5
     assert (back.at["Head end"] - back.at["LeftFoot"])[:, 1].min() > 1

@@ -7,8 +7,10 @@ from fakes.damage import mutate
 from fakes.tracks import Tracks
 from rich.console import Console
 
+from poseact.cli import main
 from poseact.data import open_data
 from poseact.data.augment import Augmentation
+from poseact.data.clips import still
 from poseact.data.loading import Examples, training_loader
 from poseact.data.lspet import LspExtended
 from poseact.data.pack import open_pack, pack
@@ -70,6 +72,19 @@ def test_packed_clips(tmp_path):
         assert np.abs(a["pose"] - b["pose"]).max() < 1e-5 and a["action"] == b["action"] == 1
         assert (a["depth_valid"] == b["depth_valid"]).all()
         assert np.abs(a["frames"].astype(float) - b["frames"]).mean() < 6
+
+
+def test_synthetic_people(tmp_path, capsys):
+    """By the command; drawn once, they are the people that are drawn again and again without."""
+    command = ["data", "pack", "synthetic", "--split", "val", "--count", "3", "--frames", "2", "--raw"]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    packed, drawn = open_data("synthetic", tmp_path, "val", 9), open_data("synthetic", None, "val", 3, 2)
+    assert len(packed) == 3 and packed.actions == drawn.actions and packed.lengths == drawn.lengths
+    for a, b in zip(drawn, packed, strict=True):
+        assert a.action == b.action and np.abs(a.joints[..., 2] - b.joints[..., 2]).max() < 1e-3
+        one, two = (crop(still(track, 1)) for track in (a, b))
+        assert np.abs(one["pose"] - two["pose"]).max() < 1e-5
+        assert np.abs(one["frames"].astype(float) - two["frames"]).mean() < 6
 
 
 def test_cameras_see_the_crop(photographs, tmp_path):

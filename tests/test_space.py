@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 
 from poseact.data.synthetic import SyntheticVideos
-from poseact.data.synthetic.rig import FIGURE
 from poseact.errors import UserError
 from poseact.geometry import REFERENCE_SIDE_M, Box, crop_scale, crop_transform, depth_to_z
 from poseact.inference.space import WINDOW, CameraAssumption, Scale
-from poseact.skeleton import COCO17, LAYOUTS, LSP14, PA17, Layout, convert
+from poseact.skeleton import COCO17, FIGURE36, LAYOUTS, LSP14, PA17, Layout, convert
 
 FRAMES = 8
-PELVIS = FIGURE.index("pelvis")
-ALL = np.ones(len(FIGURE))
+PELVIS = FIGURE36.index("pelvis")
+ALL = np.ones(len(FIGURE36))
 MIDDLE = (639.0, 479.0)
 
 
@@ -55,7 +54,7 @@ def test_rendered_truth_within_a_millimetre(films):
     for film in films:
         for frame in range(FRAMES):
             camera, (pose, box) = film.scene.camera(frame), answered(film, frame)
-            scale = Scale(FIGURE, CameraAssumption(focal_px=float(camera.focal[0])))
+            scale = Scale(FIGURE36, CameraAssumption(focal_px=float(camera.focal[0])))
             scale.add(pose, ALL, box, size_around(camera))
             true = film.track("film", None).metres_per_pixel[frame] / scale.metres_per_pixel
             found = scale.metres(pose, box, size_around(camera)) * true
@@ -67,7 +66,7 @@ def test_the_height_gives_the_scale_within_a_few_percent(films):
     ratios = []
     for film in films:
         camera = film.scene.camera(0)
-        scale = Scale(FIGURE, CameraAssumption(float(camera.focal[0]), standing_height(film)))
+        scale = Scale(FIGURE36, CameraAssumption(float(camera.focal[0]), standing_height(film)))
         for frame in range(FRAMES):
             pose, box = answered(film, frame)
             scale.add(pose, ALL, box, size_around(film.scene.camera(frame)))
@@ -80,7 +79,7 @@ def test_the_height_gives_the_scale_within_a_few_percent(films):
 def test_without_a_focal_length_joints_are_near_the_truth(films):
     """Weak perspective: directions are bent by it, by a few percent of the person's size."""
     for film in films:
-        scale = Scale(FIGURE, CameraAssumption(height_m=standing_height(film)))
+        scale = Scale(FIGURE36, CameraAssumption(height_m=standing_height(film)))
         pose, box = answered(film, 0)
         scale.add(pose, ALL, box, (640, 480))
         error = np.linalg.norm(scale.metres(pose, box, (640, 480)) - truth(film, 0), axis=1).mean()
@@ -139,7 +138,7 @@ def test_another_box_of_the_same_person_is_the_same_person(films):
     xy = to_crop(crop_transform(box, 256).to_image(pose[:, :2]))
     other = np.concatenate([xy, 0.5 + (pose[:, 2:] - 0.5) / 1.6], 1)
     for focal in (None, 700.0):
-        one, two = Scale(FIGURE, CameraAssumption(focal)), Scale(FIGURE, CameraAssumption(focal))
+        one, two = Scale(FIGURE36, CameraAssumption(focal)), Scale(FIGURE36, CameraAssumption(focal))
         one.add(pose, ALL, box, MIDDLE)
         two.add(other, ALL, wide, MIDDLE)
         assert np.allclose(one.metres(pose, box, MIDDLE), two.metres(other, wide, MIDDLE), atol=1e-9)
@@ -147,7 +146,7 @@ def test_another_box_of_the_same_person_is_the_same_person(films):
 
 def test_a_long_focal_length_is_weak_perspective(films):
     pose, box = answered(films[1], 0)
-    far, weak = Scale(FIGURE, CameraAssumption(1e7)), Scale(FIGURE)
+    far, weak = Scale(FIGURE36, CameraAssumption(1e7)), Scale(FIGURE36)
     for scale in (far, weak):
         scale.add(pose, ALL, box, (640, 480))
     assert np.allclose(far.metres(pose, box, (640, 480)), weak.metres(pose, box, (640, 480)), atol=1e-3)
@@ -229,9 +228,9 @@ def test_says_what_it_assumes():
 def test_the_layout_of_a_network_is_converted_by_name(films):
     """The same joints in another order give the same metres."""
     pose, box = answered(films[2], 0)
-    figure, network = Scale(FIGURE), Scale(PA17)
-    own = convert(pose, FIGURE, PA17)
+    figure, network = Scale(FIGURE36), Scale(PA17)
+    own = convert(pose, FIGURE36, PA17)
     figure.add(pose, ALL, box, (640, 480))
     network.add(own, np.ones(17), box, (640, 480))
-    expected = convert(figure.metres(pose, box, (640, 480)), FIGURE, PA17)
+    expected = convert(figure.metres(pose, box, (640, 480)), FIGURE36, PA17)
     assert np.allclose(network.metres(own, box, (640, 480)), expected)

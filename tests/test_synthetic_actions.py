@@ -15,7 +15,8 @@ from poseact.data.synthetic.placing import (
     sole_vectors,
     standing_height,
 )
-from poseact.data.synthetic.rig import FIGURE, SIDES, Lengths, Motion, joints, random_lengths, starts
+from poseact.data.synthetic.rig import SIDES, Lengths, Motion, joints, random_lengths, starts
+from poseact.skeleton import FIGURE36
 
 SEEDS = 2
 FRAMES = 60
@@ -36,7 +37,7 @@ def body(seed: int) -> Lengths:
 
 
 def at(poses: np.ndarray, joint: str) -> np.ndarray:
-    return poses[..., FIGURE.index(joint), :]
+    return poses[..., FIGURE36.index(joint), :]
 
 
 def soles(moved: Motion, lengths: Lengths) -> np.ndarray:

@@ -12,7 +12,6 @@ from poseact.data.synthetic.actions import ROOT_HEIGHT, random_motion
 from poseact.data.synthetic.capture import MotionClips, measured_lengths, read_bvh, read_motions_npz
 from poseact.data.synthetic.placing import INDEX, SOLE, average_lengths, figure_joints, placed, sole_vectors
 from poseact.data.synthetic.rig import (
-    FIGURE,
     PARENTS,
     SIDES,
     Lengths,
@@ -22,6 +21,7 @@ from poseact.data.synthetic.rig import (
     starts,
 )
 from poseact.errors import UserError
+from poseact.skeleton import FIGURE36
 
 NPZ_JOINTS = (
     "joint_Root", "Hips", "Spine", "Chest", "Neck", "Head",
@@ -70,7 +70,7 @@ def captured(action: str, seed: int, frames: int = 60) -> Motion:
 
 
 def at(poses: np.ndarray, joint: str) -> np.ndarray:
-    return poses[..., FIGURE.index(joint), :]
+    return poses[..., FIGURE36.index(joint), :]
 
 
 def soles(moved: Motion, lengths: Lengths) -> tuple[np.ndarray, np.ndarray]:
@@ -188,7 +188,7 @@ def test_a_bvh_file_comes_back(
     assert (len(back), back.action) == (60, action) and back.fps == pytest.approx(30, abs=1e-3)
     true, found = figure_joints(moved, lengths), figure_joints(back, lengths)
     # Hands are not bent at the wrist.
-    kept = [i for i, joint in enumerate(FIGURE.joints) if not ("hand" in joint or "thumb" in joint)]
+    kept = [i for i, joint in enumerate(FIGURE36.joints) if not ("hand" in joint or "thumb" in joint)]
     off = np.linalg.norm(true - found, axis=-1)[:, kept]
     assert off.mean() < 0.012 and off.max() < 0.045
     side = at(found, "left_shoulder") - at(found, "right_shoulder")
@@ -294,7 +294,7 @@ def test_clips_of_an_npz_file(npz: Path) -> None:
     off = np.linalg.norm(figure_joints(clips[1], lengths) - true, axis=-1)
     kept = [
         i
-        for i, joint in enumerate(FIGURE.joints)
+        for i, joint in enumerate(FIGURE36.joints)
         if not ("hand" in joint or "thumb" in joint) and joint not in ("head", "nose")
     ]
     assert off[:, kept].mean() < 0.015 and off[:, kept].max() < 0.05
@@ -372,7 +372,7 @@ def test_captured_joints_are_where_they_were(real: MotionClips, some: list[int])
         poses = figure_joints(real[i], lengths)
         # Our ankle stands 3.4 cm lower over the sole than the capture's: the whole person does.
         poses[..., 1] += (points["pelvis"] - at(poses, "pelvis"))[:, 1].mean()
-        ours = {j: j for j in points if j in FIGURE.joints and not j.endswith(("clavicle", "toe"))}
+        ours = {j: j for j in points if j in FIGURE36.joints and not j.endswith(("clavicle", "toe"))}
         ours |= {"skull": "neck"}
         off = {joint: np.linalg.norm(at(poses, our) - points[joint], axis=1) for joint, our in ours.items()}
         assert len(ours) == 16

@@ -30,9 +30,8 @@ from poseact.data.synthetic.formats.mat import EMPTY, cells, mat_bytes, structs
 from poseact.data.synthetic.formats.staging import Order, centred, facing, inside, label_of, resampled
 from poseact.data.synthetic.placing import turn
 from poseact.data.synthetic.render import FORMS, render_set
-from poseact.data.synthetic.rig import FIGURE
 from poseact.data.synthetic.videos import Film
-from poseact.skeleton import H36M32, MPII16, NTU25, PENN13, convert
+from poseact.skeleton import FIGURE36, H36M32, MPII16, NTU25, PENN13, convert
 from poseact.structures import Track
 from poseact.video import VideoFile
 
@@ -69,7 +68,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Written]:
 
 def filmed(film: Film, layout: object) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (F, J, 2) and camera coordinates in metres (F, J, 3) by the film's own cameras."""
-    joints = convert(film.joints, FIGURE, layout, axis=1)
+    joints = convert(film.joints, FIGURE36, layout, axis=1)
     eyes = [film.scene.camera(i) for i in range(len(film))]
     pairs = [(eye.project(at), eye.to_camera(at)) for eye, at in zip(eyes, joints, strict=True)]
     return np.stack([p for p, _ in pairs]), np.stack([s for _, s in pairs])
@@ -78,7 +77,7 @@ def filmed(film: Film, layout: object) -> tuple[np.ndarray, np.ndarray]:
 def hidden(film: Film, layout: object) -> np.ndarray:
     """(F, J): by the depth of the pictures."""
     marks = [film.occluded(i, film.picture(i)) for i in range(len(film))]
-    return convert(np.array(marks), FIGURE, layout, axis=1)
+    return convert(np.array(marks), FIGURE36, layout, axis=1)
 
 
 def unlike(stored: np.ndarray, drawn: np.ndarray) -> float:
@@ -186,9 +185,9 @@ def clips(root: Path) -> Iterator[tuple[Path, dict]]:
 def test_the_json_of_a_clip_tells_what_was_filmed(written: dict[str, Written]) -> None:
     root, films = written["clips"]
     for (path, told), film in zip(clips(root), films, strict=True):
-        pixels, seen = filmed(film, FIGURE)
+        pixels, seen = filmed(film, FIGURE36)
         assert (
-            told["joint_names"] == list(FIGURE.joints) and told["action"] == film.action == path.parent.name
+            told["joint_names"] == list(FIGURE36.joints) and told["action"] == film.action == path.parent.name
         )
         assert told["seed"] == 3 and told["number"] == int(path.stem)
         np.testing.assert_allclose(told["joints_px"], pixels, atol=6e-4)
@@ -196,7 +195,7 @@ def test_the_json_of_a_clip_tells_what_was_filmed(written: dict[str, Written]) -
         root_depth = seen[:, :1, 2]
         np.testing.assert_allclose(told["depth_mm"], 1000 * (seen[..., 2] - root_depth), atol=6e-3)
         np.testing.assert_array_equal(told["inside"], inside(pixels, film.scene.size))
-        np.testing.assert_array_equal(told["occluded"], hidden(film, FIGURE))
+        np.testing.assert_array_equal(told["occluded"], hidden(film, FIGURE36))
         x, y, side = np.array(told["boxes"])[0]
         assert np.all(np.abs(pixels[0] - (x, y)) <= side / 2)
         for f, eye in enumerate(film.scene.cameras):
@@ -238,7 +237,7 @@ def test_mpii_comes_back(written: dict[str, Written]) -> None:
         test = mpii.PARTS[i % 6] == "test"
         np.testing.assert_array_equal(person.valid, inside(pixels, (96, 128)) & (not test))
         np.testing.assert_allclose(person.joints[person.valid], pixels[person.valid], atol=1e-9)
-        (all_pixels,), _ = filmed(film, FIGURE)
+        (all_pixels,), _ = filmed(film, FIGURE36)
         middle = (all_pixels.min(0) + all_pixels.max(0)) / 2
         np.testing.assert_allclose(person.box.centre, middle, atol=0.51)  # objpos is in whole pixels
         assert person.single is True and unlike(sample.image()[0], film.picture(0).image) < 3
@@ -248,16 +247,16 @@ def test_mpii_comes_back(written: dict[str, Written]) -> None:
 def test_a_standing_person_of_mpii_has_the_scale_of_its_height(written: dict[str, Written]) -> None:
     _, films = written["mpii"]
     record = mpii._person(films[0], np.zeros(36, bool))
-    (pixels,), (seen,) = filmed(films[0], FIGURE)
+    (pixels,), (seen,) = filmed(films[0], FIGURE36)
     standing = films[0].joints[0]
     tall = np.ptp(standing[:, 1])  # of a walking person, nearly that of one who stands
-    px = tall * films[0].scene.camera(0).focal[0] / seen[FIGURE.index("pelvis"), 2]
+    px = tall * films[0].scene.camera(0).focal[0] / seen[FIGURE36.index("pelvis"), 2]
     assert films[0].action == "walk" and record["scale"] * 200 == pytest.approx(px, rel=0.12)
     x1, y1, x2, y2 = record["head"]
     for joint in ("head", "neck", "nose", "left_ear", "right_ear"):
-        x, y = pixels[FIGURE.index(joint)] + 1
+        x, y = pixels[FIGURE36.index(joint)] + 1
         assert x1 <= x <= x2 and y1 <= y <= y2
-    skull = np.linalg.norm(standing[FIGURE.index("head")] - standing[FIGURE.index("neck")])
+    skull = np.linalg.norm(standing[FIGURE36.index("head")] - standing[FIGURE36.index("neck")])
     head_px = 0.6 * np.hypot(x2 - x1, y2 - y1)
     assert head_px == pytest.approx(skull * px / tall, rel=0.35)
 
@@ -331,7 +330,7 @@ def test_the_four_cameras_of_human36m_see_one_performance(written: dict[str, Wri
     height = worlds[0][..., 2]
     assert -0.02 < height.min() < 0.12 and np.all(height.argmax(1) == H36M32.index("head"))
     assert np.abs(worlds[0][:, 0, :2]).max() < 1
-    np.testing.assert_allclose(height, convert(films[0].joints, FIGURE, H36M32, axis=1)[..., 1], atol=1e-4)
+    np.testing.assert_allclose(height, convert(films[0].joints, FIGURE36, H36M32, axis=1)[..., 1], atol=1e-4)
 
 
 def test_a_subject_of_human36m_is_one_person(written: dict[str, Written]) -> None:

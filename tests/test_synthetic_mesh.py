@@ -11,10 +11,11 @@ from poseact.data.synthetic.mesh import PROPS, Person, posed, random_person
 from poseact.data.synthetic.placing import SOLE
 from poseact.data.synthetic.rasteriser import OTHER, PERSON, Light, Rendering, Surface, only, render
 from poseact.geometry import Camera
+from poseact.skeleton import FIGURE36
 
 SIZE = 128
 LIGHT = Light(np.array([[0.3, 0.8, 0.5]]), np.full((1, 3), 0.5), np.full(3, 0.5), np.full(3, 0.3))
-NAMES = rig.FIGURE.joints
+NAMES = FIGURE36.joints
 PEOPLE = 30
 
 

@@ -16,8 +16,9 @@ from poseact.data.synthetic.actions import ACTIONS, random_motion
 from poseact.data.synthetic.formats import clips
 from poseact.data.synthetic.placing import figure_joints
 from poseact.data.synthetic.render import FORMS, read_captured, render_set
-from poseact.data.synthetic.rig import FIGURE, random_lengths
+from poseact.data.synthetic.rig import random_lengths
 from poseact.errors import UserError
+from poseact.skeleton import FIGURE36
 
 TINY = {"count": 3, "frames": 3, "size": "64", "actions": "walk,bow"}
 COMMAND = ["--count", "3", "--frames", "3", "--size", "64", "--actions", "walk,bow"]
@@ -129,7 +130,7 @@ def npz(path: Path, actions: tuple[str, ...] = ("walk-turn-left", "dance")) -> P
     }  # fmt: skip
     rng = np.random.default_rng(0)
     moved = [figure_joints(random_motion("walk", rng, 6), random_lengths(rng)) for _ in actions]
-    positions = np.concatenate(moved)[:, [FIGURE.index(joint) for joint in names.values()]]
+    positions = np.concatenate(moved)[:, [FIGURE36.index(joint) for joint in names.values()]]
     np.savez(
         path, positions=positions.astype(np.float16), lengths=np.full(len(actions), 6),
         action=np.array(actions),

@@ -29,9 +29,10 @@ from poseact.data.synthetic.rasteriser import (
 )
 from poseact.data.synthetic.scene import Scene, random_scene, reduced
 from poseact.geometry import Camera
+from poseact.skeleton import FIGURE36
 
 SIZE = (128, 160)
-NAMES = rig.FIGURE.joints
+NAMES = FIGURE36.joints
 MAIN = [NAMES.index(name) for name in (
     "pelvis", "thorax", "neck", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist",
     "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",

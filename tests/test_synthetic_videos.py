@@ -15,11 +15,10 @@ from poseact.data.clips import Stills, clip, still
 from poseact.data.loading import Examples, training_loader
 from poseact.data.synthetic import Film, SyntheticVideos
 from poseact.data.synthetic.rasteriser import OTHER, PERSON, Light, Rendering, plain_materials, render
-from poseact.data.synthetic.rig import FIGURE
 from poseact.data.synthetic.videos import BOX_MARGIN, OCCLUSION_MARGIN_M
 from poseact.data.synthetic.wardrobe import SLOT, SLOTS
 from poseact.errors import UserError
-from poseact.skeleton import LAYOUTS, PA17, mapping
+from poseact.skeleton import FIGURE36, LAYOUTS, PA17, mapping
 from poseact.video import clip_indices
 
 FRAMES = 12
@@ -67,7 +66,7 @@ def check_on_the_person(found: list[Shot]) -> None:
             around = slice(y, y + 2 * NEAR_PX + 1), slice(x, x + 2 * NEAR_PX + 1)
             off = np.abs(depth[j] - surface[around])
             agree = person[around] & (off <= film.person.thickness[j] + OCCLUSION_MARGIN_M)
-            assert agree.any(), (film.action, FIGURE.joints[j], off.min())
+            assert agree.any(), (film.action, FIGURE36.joints[j], off.min())
             exact.append(agree[NEAR_PX, NEAR_PX])
     assert np.mean(exact) > 0.97
 
@@ -88,7 +87,7 @@ def hidden_by_rays(film: Film, frame: int) -> np.ndarray:
     corners = np.concatenate([camera.to_camera(s.vertices)[s.triangles] for s in surfaces])
     other = np.concatenate([s.label for s in surfaces]) == OTHER
     a, u, v = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    hidden = np.zeros(len(FIGURE), np.bool_)
+    hidden = np.zeros(len(FIGURE36), np.bool_)
     for j, at in enumerate(camera.to_camera(film.joints[frame])):
         ray = at / at[2]  # one metre deep
         p = np.cross(ray, v)
@@ -143,14 +142,16 @@ def test_left_is_left_from_all_sides(some: list[Shot]) -> None:
         image = render([replace(bare, materials=plain_materials(colours))], camera, light, grey).image
         red = np.argwhere((image[..., 0] > 150) & (image[..., 1] < 80))[:, ::-1]
         feet = {
-            side: camera.project(film.joints[frame][[FIGURE.index(f"{side}_{j}") for j in ("ankle", "foot")]])
+            side: camera.project(
+                film.joints[frame][[FIGURE36.index(f"{side}_{j}") for j in ("ankle", "foot")]]
+            )
             for side in ("left", "right")
         }
         if len(red) < 20 or np.linalg.norm(feet["left"] - feet["right"], axis=1).min() < 10:
             continue
         left, right = (np.linalg.norm(red[:, None] - feet[s], axis=2).min(1).mean() for s in feet)
         assert left < right, film.action
-        shoulders = camera.project(film.joints[frame])[[FIGURE.index(f"{s}_shoulder") for s in feet], 0]
+        shoulders = camera.project(film.joints[frame])[[FIGURE36.index(f"{s}_shoulder") for s in feet], 0]
         sides.append(shoulders[0] > shoulders[1])
     assert len(sides) > 15 and 0.1 < np.mean(sides) < 0.95
 
@@ -188,7 +189,7 @@ def test_tracks_give_back_the_world() -> None:
         depth = (person.root_depth_mm + person.joints[:, 2]) / 1000
         world = person.camera.back_project(person.joints[:, :2], depth)
         assert np.abs(world - film.joints[5]).max() < 1e-5  # lenses bend, and are undone by steps
-        assert track.joints[:, FIGURE.index("pelvis"), 2].max() == 0
+        assert track.joints[:, FIGURE36.index("pelvis"), 2].max() == 0
         extent = np.ptp(person.joints[:, :2], axis=0).max()
         assert person.box.side == pytest.approx(BOX_MARGIN * extent)
 
@@ -197,12 +198,12 @@ def test_clips_keep_one_camera_a_frame() -> None:
     track = SyntheticVideos(1, FRAMES, seed=8)[0]
     found = clip(track, clip_indices(FRAMES, 4, 3))
     assert isinstance(found.camera, tuple) and len(found.camera) == 4
-    assert found.action is not None and found.joints.shape == (4, len(FIGURE), 3)
+    assert found.action is not None and found.joints.shape == (4, len(FIGURE36), 3)
 
 
 def test_every_joint_of_every_layout_is_known() -> None:
     for layout in LAYOUTS.values():
-        assert (mapping(FIGURE, layout) >= 0).all(), layout.name
+        assert (mapping(FIGURE36, layout) >= 0).all(), layout.name
 
 
 def test_reduced_pictures_show_the_same() -> None:

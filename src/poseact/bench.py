@@ -31,7 +31,7 @@ from poseact.evaluation.rules import OURS
 from poseact.export.network import PRECISIONS, Crops, ExportedNetwork, export_network, load_export
 from poseact.export.onnx import OPSET, Graph, open_onnx
 from poseact.geometry import crop_transform
-from poseact.inference.device import cpu_has_bf16, pick_device, pick_precision
+from poseact.inference.device import cpu_has_bf16, cpu_has_vnni, pick_device, pick_precision
 from poseact.inference.fold import check_blocks, keep_blocks
 from poseact.inference.predictor import ready
 from poseact.network import MultitaskNetwork
@@ -201,6 +201,8 @@ def not_measured() -> list[str]:
     ]
     if pick_precision(pick_device()) == "fp32":
         lines.append("bf16: not in the hardware of this machine; emulated it takes many times as long")
+    if not cpu_has_vnni() and any(not _absent(backend) for backend in NEEDS):
+        lines.append("int8: this CPU has no dot products of bytes (VNNI), so it gains little over fp32")
     return lines
 
 

@@ -169,6 +169,15 @@ COCO17 = _layout("coco17", "nose", "left_eye", "right_eye", "left_ear", "right_e
                  "left_knee", "right_knee", "left_ankle", "right_ankle")
 # fmt: on
 
+_EXTREMITIES = tuple(f"{side}_{part}" for side in ("left", "right") for part in ("hand", "foot"))
+FIGURE36 = Layout(
+    "figure36",
+    tuple(dict.fromkeys(j for layout in (PA20, PA17, H36M32, NTU25, COCO17) for j in layout.joints)),
+    (*PA17.edges, *(edge for edge in PA20.edges if edge[1] in _EXTREMITIES), ("neck", "nose")),
+)
+"""Every joint of every layout: of synthetic people, who know them all."""
+
 LAYOUTS = {
-    layout.name: layout for layout in (PA16, PA17, PA20, MPII16, LSP14, H36M17, H36M32, PENN13, NTU25, COCO17)
+    layout.name: layout
+    for layout in (PA16, PA17, PA20, MPII16, LSP14, H36M17, H36M32, PENN13, NTU25, COCO17, FIGURE36)
 }

@@ -36,16 +36,17 @@ def open_data(
 
     ``root``: its folder; for ``synthetic`` a file of motion capture, or None for procedural actions.
     ``count``, ``frames``: the number of synthetic videos, and the length of each; 1 is quickest for
-    stills. Raises `UserError` on an unknown name or split, or a missing folder.
+    stills; packed ones are as they were packed. Raises `UserError` on an unknown name or split, or a
+    missing folder.
     """
-    if name == "synthetic":
-        return _synthetic(root, split, count, frames)
     if name not in NAMES:
         raise UserError(f"unknown data set {name!r}; expected one of {', '.join(NAMES)}")
+    if root is not None and is_pack(root, split):
+        return open_pack(root, name, split)
+    if name == "synthetic":
+        return _synthetic(root, split, count, frames)
     if root is None:
         raise UserError(f"{name}: expected the folder of the data set; give it with --root")
-    if is_pack(root, split):
-        return open_pack(root, name, split)
     return _reader(name)[0](root, split)
 
 

@@ -25,6 +25,11 @@ def cpu_has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def cpu_has_vnni() -> bool:
+    """Has the CPU dot products of bytes, which make INT8 several times as fast as fp32?"""
+    return bool(torch.cpu._is_vnni_supported())
+
+
 def pick_device() -> torch.device:
     """The first GPU, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -178,7 +178,7 @@ def _label(figure: Figure, axes: Axes, results: Results, left_out: int, fps: flo
 
 def _draw_legend(figure: Figure, results: Results, named: dict[str, str]) -> None:
     entries = [Patch(color=colour, label=_plain(name)) for name, colour in named.items()]
-    if results.actions:
+    if len(results.actions) > len(named):
         entries.append(Patch(color=_OTHERS, label="other actions"))
     if results.gaps:
         entries.append(Patch(facecolor="#eeeeee", edgecolor="#9a9a9a", hatch="////", label="no answer"))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from poseact.data.synthetic.placing import SOLE as FLAT
 from poseact.data.synthetic.rasteriser import OTHER, Surface, cloth_folds, plain_materials
-from poseact.data.synthetic.rig import BONES, FIGURE, Lengths, starts
+from poseact.data.synthetic.rig import BONES, Lengths, starts
 from poseact.data.synthetic.rig import SIDES as SIGNS
 from poseact.data.synthetic.skinning import (
     LEG_APART,
@@ -52,6 +52,7 @@ from poseact.data.synthetic.wardrobe import (
     random_materials,
     random_outfit,
 )
+from poseact.skeleton import FIGURE36
 
 __all__ = ["PROPS", "Person", "posed", "random_person", "recoloured"]
 
@@ -637,7 +638,7 @@ def _assembled(
 
 
 def _thickness(build: Build, outfit: Outfit, lengths: Lengths) -> FloatArray:
-    """Radius (36,) of the body around each joint of `FIGURE`, clothes and hair with it."""
+    """Radius (36,) of the body around each joint of `FIGURE36`, clothes and hair with it."""
     fat = 1 + 0.12 * max(0.0, build.fat)
     loose = outfit.flare + max(outfit.top, outfit.bottom)
     skull = lengths["skull"]
@@ -653,4 +654,4 @@ def _thickness(build: Build, outfit: Outfit, lengths: Lengths) -> FloatArray:
     if outfit.skirt:
         radii["hip"] += 0.03
         radii["knee"] += (0.06 + outfit.skirt_flare) * (outfit.skirt > 0.5)
-    return np.array([radii[name.removeprefix("left_").removeprefix("right_")] for name in FIGURE.joints])
+    return np.array([radii[name.removeprefix("left_").removeprefix("right_")] for name in FIGURE36.joints])

@@ -186,7 +186,7 @@ def placed(motion: Motion, lengths: Lengths) -> tuple[FloatArray, FloatArray]:
 
 
 def figure_joints(motion: Motion, lengths: Lengths) -> FloatArray:
-    """Joints of `rig.FIGURE` (F, 36, 3), metres, world, of the motion on a body of ``lengths``."""
+    """Joints of `skeleton.FIGURE36` (F, 36, 3), metres, world, of the motion on a body of ``lengths``."""
     return joints(*placed(motion, lengths), lengths)
 
 

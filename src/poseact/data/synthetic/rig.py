@@ -13,17 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from poseact.skeleton import COCO17, H36M32, NTU25, PA17, PA20, Layout
+from poseact.skeleton import FIGURE36
 
 FloatArray = npt.NDArray[np.floating]
-
-_EXTREMITIES = tuple(f"{side}_{part}" for side in ("left", "right") for part in ("hand", "foot"))
-FIGURE = Layout(
-    "figure36",
-    tuple(dict.fromkeys(j for layout in (PA20, PA17, H36M32, NTU25, COCO17) for j in layout.joints)),
-    (*PA17.edges, *(edge for edge in PA20.edges if edge[1] in _EXTREMITIES), ("neck", "nose")),
-)
-"""Every joint of every layout of the package."""
 
 SIDES = {"left": 1.0, "right": -1.0}
 """The sign of x on each side."""
@@ -41,7 +33,7 @@ END = {
     "clavicle": "shoulder", "upper_arm": "elbow", "forearm": "wrist", "hand": "hand",
     "thigh": "knee", "shank": "ankle", "foot": "foot",
 }  # fmt: skip
-"""The joint of `FIGURE`, without its side, where a bone ends; the pelvis ends in both hips."""
+"""The joint of `FIGURE36`, without its side, where a bone ends; the pelvis ends in both hips."""
 POINTS = {
     "nose": ("skull", (0, 0.42, 0.52)), "eye": ("skull", (0.145, 0.475, 0.40)),
     "ear": ("skull", (0.35, 0.41, -0.04)), "toe": ("foot", (0, -0.42, 1.22)),
@@ -125,7 +117,7 @@ def joints(
     lengths: Lengths,
     points: Mapping[str, FloatArray] | None = None,
 ) -> FloatArray:
-    """Joints of `FIGURE` (F, 36, 3) in metres, world.
+    """Joints of `FIGURE36` (F, 36, 3) in metres, world.
 
     ``points``: where a person has joints of `POINTS`, (3,) from the start of the bone in its rest pose.
     """
@@ -138,12 +130,12 @@ def joints(
         found[name] = at[..., i, :] + rotations[..., i, :, :] @ vectors[bone]
         if bone.endswith("_thigh"):
             found[f"{side}_hip"] = at[..., i, :]
-    for name in FIGURE.joints:
+    for name in FIGURE36.joints:
         if name not in found:
             i, usual = _point(name, lengths)
             offset = (points or {}).get(name, usual)
             found[name] = at[..., i, :] + rotations[..., i, :, :] @ offset
-    return np.stack([found[name] for name in FIGURE.joints], axis=-2)
+    return np.stack([found[name] for name in FIGURE36.joints], axis=-2)
 
 
 def _point(name: str, lengths: Lengths) -> tuple[int, FloatArray]:

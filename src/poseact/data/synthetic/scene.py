@@ -34,10 +34,10 @@ from poseact.data.synthetic.rasteriser import (
     plain_materials,
     render,
 )
-from poseact.data.synthetic.rig import FIGURE
 from poseact.data.synthetic.skinning import grid_triangles, onto
 from poseact.data.synthetic.wardrobe import pick
 from poseact.geometry import Camera
+from poseact.skeleton import FIGURE36
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
@@ -55,7 +55,9 @@ _COVERED = 0.15
 """The share of the picture that one thing may cover."""
 _CANVAS = 640
 """The longer side in pixels of the drawn background, at most."""
-_ALONG_BONES = np.array([[FIGURE.index(a), FIGURE.index(end)] for a, b in FIGURE.edges for end in (a, b)])
+_ALONG_BONES = np.array(
+    [[FIGURE36.index(a), FIGURE36.index(end)] for a, b in FIGURE36.edges for end in (a, b)]
+)
 """Pairs of joints whose middles, and themselves, stand for the body."""
 _WIDEST = 3.0
 """How far from its axis the drawn background reaches, as a tangent; beyond it is mirrored."""
@@ -158,15 +160,15 @@ def random_scene(
     photographs: Sequence[Path] = (),
     camera: Camera | None = None,
 ) -> Scene:
-    """A scene for a person whose joints of `rig.FIGURE` move as ``joints`` (F, 36, 3), metres, world.
+    """A scene for a person whose joints of `skeleton.FIGURE36` move as ``joints`` (F, 36, 3), metres, world.
 
     ``size``: height and width of the pictures. ``photographs``: files, one of which becomes the
     background. ``camera``: used as it is, fixed; else one is drawn that sees the person in every frame.
     Raises ``ValueError`` on arrays of another shape and on pictures under 16 pixels.
     """
     at: FloatArray = np.asarray(joints, np.float64)
-    if at.ndim != 3 or at.shape[1:] != (len(FIGURE.joints), 3) or not len(at):
-        raise ValueError(f"expected joints (F, {len(FIGURE.joints)}, 3), got {at.shape}")
+    if at.ndim != 3 or at.shape[1:] != (len(FIGURE36.joints), 3) or not len(at):
+        raise ValueError(f"expected joints (F, {len(FIGURE36.joints)}, 3), got {at.shape}")
     if min(size) < 16:
         raise ValueError(f"expected pictures of 16 x 16 pixels or more, got {size}")
     cameras = (camera,) * len(at) if camera is not None else _random_cameras(rng, at, size)
@@ -247,7 +249,7 @@ def _standpoint(
 
     Mostly in the person's front half, but everywhere occurs; in front of every joint.
     """
-    hips = joints[:, FIGURE.index("left_hip")] - joints[:, FIGURE.index("right_hip")]
+    hips = joints[:, FIGURE36.index("left_hip")] - joints[:, FIGURE36.index("right_hip")]
     facing = cross(hips, _UP).mean(0)
     front = np.arctan2(facing[0], facing[2])
     azimuth = front + (rng.normal(0, np.deg2rad(50)) if rng.random() < 0.6 else rng.uniform(-np.pi, np.pi))

@@ -48,7 +48,7 @@ class Person:
       first or zeros behind.
     - ``turned`` (B, 3, 3), ``starts`` (B, 3), ``axes`` (B, 3): rotation, start and direction of each
       bone in ``surface``.
-    - ``thickness`` (36,): for each joint of `rig.FIGURE` the greatest radius of the body or its
+    - ``thickness`` (36,): for each joint of `skeleton.FIGURE36` the greatest radius of the body or its
       clothes around it, metres.
     """
 

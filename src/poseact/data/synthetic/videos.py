@@ -16,9 +16,10 @@ from poseact.data.synthetic.capture import MotionClips
 from poseact.data.synthetic.mesh import Person, posed, random_person, recoloured
 from poseact.data.synthetic.placing import placed
 from poseact.data.synthetic.rasteriser import OTHER, PERSON, Rendering, Surface, only
-from poseact.data.synthetic.rig import FIGURE, Motion, joints, random_lengths, starts
+from poseact.data.synthetic.rig import Motion, joints, random_lengths, starts
 from poseact.data.synthetic.scene import Scene, random_scene
 from poseact.geometry import Camera, FloatArray
+from poseact.skeleton import FIGURE36
 from poseact.structures import Image, Track
 
 FPS = 30.0
@@ -29,7 +30,7 @@ PEOPLE = 200
 OCCLUSION_MARGIN_M = 0.03
 _SHUTTER = 0.5
 """The share of the time between two frames in which the shutter is open."""
-_PELVIS = FIGURE.index("pelvis")
+_PELVIS = FIGURE36.index("pelvis")
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Film:
     """One person in one scene, over F frames: all that is known of a synthetic video.
 
     - ``person``, ``rotations`` (F, B, 3, 3), ``starts`` (F, B, 3): the body, see `skinning.posed`.
-    - ``joints`` (F, 36, 3): of `rig.FIGURE`, metres, world. ``held`` (F,): False where the person has let go
-      of what it holds.
+    - ``joints`` (F, 36, 3): of `skeleton.FIGURE36`, metres, world. ``held`` (F,): False where the
+      person has let go of what it holds.
     - ``scene``; ``action``: its name; ``fps``.
     """
 
@@ -71,14 +72,14 @@ class Film:
         column, row = np.round(camera.project(self.joints[frame])).astype(int).T
         height, width = picture.depth.shape
         within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        surface, other = np.full(len(FIGURE), np.inf), np.zeros(len(FIGURE), np.bool_)
+        surface, other = np.full(len(FIGURE36), np.inf), np.zeros(len(FIGURE36), np.bool_)
         surface[within] = picture.depth[row[within], column[within]]
         other[within] = picture.segmentation[row[within], column[within]] == OTHER
         slack = np.where(other, 0.0, self.person.thickness + OCCLUSION_MARGIN_M)
         return np.asarray(camera.to_camera(self.joints[frame])[:, 2] > surface + slack)
 
     def track(self, name: str, action: int | None) -> Track:
-        """The film as a track in the layout `rig.FIGURE`; pictures are drawn when they are read."""
+        """The film as a track in the layout `skeleton.FIGURE36`; pictures are drawn when they are read."""
         cameras = self.scene.cameras
         if cameras[0] is cameras[-1]:  # it stands still: all frames at once
             pixels, seen = cameras[0].project(self.joints), cameras[0].to_camera(self.joints)[..., 2]
@@ -92,7 +93,7 @@ class Film:
             joints=np.concatenate([pixels, (seen - root[:, None])[..., None] * 1000], -1),
             valid=known,
             depth_valid=known,
-            layout=FIGURE,
+            layout=FIGURE36,
             boxes=joint_boxes(pixels, known, BOX_MARGIN),
             metres_per_pixel=root / [c.focal[0] for c in cameras],
             action=action,
@@ -162,10 +163,10 @@ class SyntheticVideos:
       ``actions``, drawn at random.
     - ``photographs``: picture files to take backgrounds from.
 
-    The joints are those of `rig.FIGURE`, all valid, some outside the picture.
+    The joints are those of `skeleton.FIGURE36`, all valid, some outside the picture.
     """
 
-    layout = FIGURE
+    layout = FIGURE36
 
     def __init__(
         self,

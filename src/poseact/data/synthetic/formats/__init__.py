@@ -8,5 +8,5 @@
 Each form has ``LABELS``, which of our actions has which of the set's labels (not in `clips` and
 `mpii`, where an action has its own name), and ``tasks(order)``, the files to be made. They are
 stand-ins, for trying a recipe from end to end where the set itself is not at hand: the files have
-the set's form, and the people what `rig.FIGURE` has; ``head`` is the top of the head in all.
+the set's form, and the people what `skeleton.FIGURE36` has; ``head`` is the top of the head in all.
 """

@@ -1,7 +1,7 @@
 """Videos in one folder for each action, as `folder.ActionFolders` reads them, with the exact labels.
 
 On disk: ``train/walk/00000.mp4`` and ``train/walk/00000.json`` ..., likewise ``val`` and ``test``.
-Three videos in five are for training. The JSON holds, for F frames and the J joints of `rig.FIGURE`:
+Three videos in five are for training. The JSON holds, for F frames and the J joints of `skeleton.FIGURE36`:
 
 - ``seed``, ``number``: which video it is. ``action``, ``fps``, ``width``, ``height`` (px).
 - ``joint_names`` (J); ``joints_px`` (F, J, 2): (0, 0) is the centre of the top-left pixel;

@@ -34,10 +34,9 @@ from poseact.data.synthetic.formats.staging import (
     roles,
     taker,
 )
-from poseact.data.synthetic.rig import FIGURE
 from poseact.errors import UserError
 from poseact.geometry import Camera, FloatArray
-from poseact.skeleton import H36M32, convert
+from poseact.skeleton import FIGURE36, H36M32, convert
 from poseact.video import write_video
 
 LABELS = {
@@ -89,7 +88,7 @@ def _write(
     person = random_somebody(generator(order, _PEOPLE, subject), motion)
     film = filmed(order, rng, motion, person, (height, width), studio_camera(subject, number))
     eye = film.scene.camera(0)
-    joints = convert(film.joints, FIGURE, H36M32, axis=1)
+    joints = convert(film.joints, FIGURE36, H36M32, axis=1)
     write_video(files[0], pictures(film, []), FPS)
     write_whole(files[1], _cdf(eye.project(joints)))
     write_whole(files[2], _cdf(1000 * eye.to_camera(joints)))

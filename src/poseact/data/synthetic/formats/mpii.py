@@ -41,18 +41,19 @@ from poseact.data.synthetic.formats.staging import (
     write_json,
 )
 from poseact.data.synthetic.placing import standing_height
-from poseact.data.synthetic.rig import FIGURE
 from poseact.data.synthetic.videos import Film
-from poseact.skeleton import MPII16, mapping
+from poseact.skeleton import FIGURE36, MPII16, mapping
 
 OFFICIAL, RELEASED = "mpii_human_pose_v1_u12_1.mat", "annotations.mat"
 PARTS = ("train", "train", "val", "train", "test", "train")
 """What the pictures are for, in turn; those of ``val`` are among the official training pictures."""
 REFERENCE_PX = 200.0
 """Height of a person of scale 1."""
-_FIGURE = mapping(FIGURE, MPII16)
+_FIGURE = mapping(FIGURE36, MPII16)
 _UNMARKED = tuple(MPII16.index(joint) for joint in ("neck", "head"))
-_HEAD = [FIGURE.index(j) for j in ("neck", "head", "nose", "left_ear", "right_ear", "left_eye", "right_eye")]
+_HEAD = [
+    FIGURE36.index(j) for j in ("neck", "head", "nose", "left_ear", "right_ear", "left_eye", "right_eye")
+]
 _HEAD_MARGIN = 0.12
 """Of the head box, in lengths of the head."""
 
@@ -90,10 +91,10 @@ def _person(film: Film, occluded: BoolArray) -> dict[str, Any]:
     depth, focal = camera.to_camera(joints)[:, 2], camera.focal.mean()
     lengths = film.person.lengths
     tall = standing_height(lengths) + sum(lengths[bone] for bone in ("lumbar", "chest", "neck", "skull"))
-    scale = float(tall * focal / depth[FIGURE.index("pelvis")] / REFERENCE_PX)
+    scale = float(tall * focal / depth[FIGURE36.index("pelvis")] / REFERENCE_PX)
     low, high = pixels.min(0), pixels.max(0)
     x, y = (low + high) / 2
-    spread = _HEAD_MARGIN * lengths["skull"] * focal / depth[FIGURE.index("head")]
+    spread = _HEAD_MARGIN * lengths["skull"] * focal / depth[FIGURE36.index("head")]
     head = pixels[_HEAD]
     return {
         "act": film.action,

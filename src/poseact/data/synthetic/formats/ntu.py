@@ -42,11 +42,10 @@ from poseact.data.synthetic.formats.staging import (
     roles,
     taker,
 )
-from poseact.data.synthetic.rig import FIGURE
 from poseact.data.synthetic.videos import Film
 from poseact.errors import UserError
 from poseact.geometry import Camera, FloatArray
-from poseact.skeleton import NTU25, convert
+from poseact.skeleton import FIGURE36, NTU25, convert
 from poseact.structures import Image
 
 LABELS = {
@@ -124,12 +123,12 @@ def kinect(size: tuple[int, int], azimuth: float) -> Camera:
 
 def _skeleton(film: Film, occluded: BoolArray, who: int) -> str:
     """The text of the one body in all frames; ``occluded`` (F, 36)."""
-    eye, joints = film.scene.camera(0), convert(film.joints, FIGURE, NTU25, axis=1)
+    eye, joints = film.scene.camera(0), convert(film.joints, FIGURE36, NTU25, axis=1)
     space = eye.to_camera(joints) * _MIRROR
     colour = eye.project(joints)
     colour[..., 0] = film.scene.size[1] - 1 - colour[..., 0]
     depth = space[..., :2] * [1, -1] / space[..., 2:] * _DEPTH_FOCAL + _DEPTH_CENTRE
-    states = np.where(convert(occluded, FIGURE, NTU25, axis=1), _INFERRED, _TRACKED)
+    states = np.where(convert(occluded, FIGURE36, NTU25, axis=1), _INFERRED, _TRACKED)
     lines = [str(len(film))]
     for frame in range(len(film)):
         lines += ["1", f"{_FIRST_BODY + who} 0 1 1 1 1 0 0 0 {_TRACKED}", str(len(NTU25))]

@@ -31,10 +31,9 @@ from poseact.data.synthetic.formats.staging import (
     taker,
     write_jpeg,
 )
-from poseact.data.synthetic.rig import FIGURE
 from poseact.data.synthetic.videos import FPS, Film
 from poseact.geometry import FloatArray
-from poseact.skeleton import PENN13, convert
+from poseact.skeleton import FIGURE36, PENN13, convert
 
 LABELS = {
     "throw": "baseball_pitch", "jump_rope": "jump_rope", "jumping_jacks": "jumping_jacks",
@@ -67,8 +66,8 @@ def _write(order: Order, number: int, take: Take, part: str) -> None:
     folder = order.root / "frames" / f"{number + 1:04d}"
     for i, image in enumerate(pictures(film, occluded), 1):
         write_jpeg(folder / f"{i:06d}.jpg", image)
-    pixels = convert(film.track("", None).joints[..., :2], FIGURE, PENN13, axis=1)
-    hidden = convert(np.array(occluded), FIGURE, PENN13, axis=1)
+    pixels = convert(film.track("", None).joints[..., :2], FIGURE36, PENN13, axis=1)
+    hidden = convert(np.array(occluded), FIGURE36, PENN13, axis=1)
     visible = inside(pixels, order.size) & ~hidden
     content = {
         "action": take.label,

@@ -18,10 +18,11 @@ from poseact.data.synthetic.actions import random_motion
 from poseact.data.synthetic.capture import MotionClips
 from poseact.data.synthetic.mesh import Person, random_person
 from poseact.data.synthetic.placing import turn
-from poseact.data.synthetic.rig import FIGURE, Motion, random_lengths
+from poseact.data.synthetic.rig import Motion, random_lengths
 from poseact.data.synthetic.videos import FPS, Film, make_film
 from poseact.errors import UserError
 from poseact.geometry import Camera, FloatArray
+from poseact.skeleton import FIGURE36
 from poseact.structures import Image
 
 BoolArray = npt.NDArray[np.bool_]
@@ -230,7 +231,7 @@ def truth(film: Film, occluded: list[BoolArray], order: Order, number: int) -> d
         "fps": film.fps,
         "width": width,
         "height": height,
-        "joint_names": list(FIGURE.joints),
+        "joint_names": list(FIGURE36.joints),
         "joints_px": np.round(track.joints[..., :2], 3).tolist(),
         "joints_world_m": np.round(film.joints, 5).tolist(),
         "depth_mm": np.round(track.joints[..., 2], 2).tolist(),
