@@ -13,11 +13,10 @@ from fakes.tracks import Tracks
 
 from poseact.cli import main
 from poseact.data.human36m import ACTIONS
-from poseact.data.images import read_image, write_png
+from poseact.data.images import read_image, write_json, write_png
 from poseact.evaluation.files import evaluation_object
 from poseact.evaluation.protocols import evaluate_action, evaluate_pose
 from poseact.evaluation.rules import OURS, Protocol, changed
-from poseact.inference.writers import json_bytes
 from poseact.skeleton import PA17
 
 CPU = torch.device("cpu")
@@ -66,7 +65,7 @@ def save(folder, name, scores, data="synthetic", split="test", recipe=None, sha2
         scores, data=data, split=split, weights=f"{name}.safetensors", about=about, device=CPU
     )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"eval-{name}.json").write_bytes(json_bytes(content))
+    write_json(folder / f"eval-{name}.json", content)
     if sheet:
         write_png(folder / f"eval-{name}.png", np.full((40, 60, 3), 90, np.uint8))
     return content

@@ -9,11 +9,11 @@ from fakes.damage import mutate
 from fakes.networks import Known, Scripted
 from fakes.tracks import Tracks
 
+from poseact.data.images import write_json
 from poseact.errors import UserError
 from poseact.evaluation.files import evaluation_object, read_evaluation
 from poseact.evaluation.protocols import evaluate_action, evaluate_pose
 from poseact.evaluation.rules import FIVE_CROPS, Protocol
-from poseact.inference.writers import json_bytes
 from poseact.skeleton import PA17
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def actions(count=9):
 
 def written(tmp_path, scores, name="eval-test.json"):
     content = evaluation_object(scores, **NAMES, about=ABOUT, device=CPU)
-    (tmp_path / name).write_bytes(json_bytes(content))
+    write_json(tmp_path / name, content)
     return content, tmp_path / name
 
 
