@@ -80,6 +80,8 @@ def test_synthetic_people(tmp_path, capsys):
     assert main([*command, "--out", str(tmp_path)]) == 0
     packed, drawn = open_data("synthetic", tmp_path, "val", 9), open_data("synthetic", None, "val", 3, 2)
     assert len(packed) == 3 and packed.actions == drawn.actions and packed.lengths == drawn.lengths
+    longer = [*command[:-3], "--frames", "3", "--raw", "--out", str(tmp_path)]
+    assert main(longer) == 2 and "holds another pack" in capsys.readouterr().err
     for a, b in zip(drawn, packed, strict=True):
         assert a.action == b.action and np.abs(a.joints[..., 2] - b.joints[..., 2]).max() < 1e-3
         one, two = (crop(still(track, 1)) for track in (a, b))

@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
     text = "the paper's Table 5 and Figures 8, 9 on synthetic people: trains, evaluates, draws"
     ablation = _verb(verbs, "ablation", _ablation, text)
-    ablation.description = f"{text}. About 90 minutes on two cores; the same command goes on."
+    ablation.description = f"{text}. It takes hours on two cores; the same command goes on."
     ablation.add_argument("overrides", nargs="*", metavar="key.sub=value", help="for all four recipes")
     ablation.add_argument(
         "--out", type=Path, default=Path("runs/ablation"), metavar="DIR", help="folder (runs/ablation)"

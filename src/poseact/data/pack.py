@@ -64,7 +64,8 @@ def pack(
     kind = "tracks" if is_tracks(source) else "stills"
     about = {
         "format": _FORMAT, "data": name, "split": split, "kind": kind, "layout": source.layout.name,
-        "size": size, "raw": raw, "items": len(source), "actions": list(getattr(source, "actions", ())),
+        "size": size, "raw": raw, "items": len(source),
+        "frames": int(sum(getattr(source, "lengths", ()))), "actions": list(getattr(source, "actions", ())),
     }  # fmt: skip
     _claim(folder, about)
     shards = range(0, len(source), ITEMS[kind])

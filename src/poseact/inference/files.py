@@ -12,21 +12,18 @@ from rich.progress import track
 
 from poseact.data.images import write_png, write_whole
 from poseact.export.tables import write_coco, write_csv, write_npz
-from poseact.inference.boxes import GivenBoxes
-from poseact.inference.device import pick_device
-from poseact.inference.predictor import ready
 from poseact.inference.run import (
     OUTPUTS,
     RunOptions,
     Summary,
     add_gap,
-    check_apart,
     known_files,
+    open_stream,
     results_of,
     weights_text,
     writing,
 )
-from poseact.inference.source import UNREADABLE, open_source
+from poseact.inference.source import UNREADABLE
 from poseact.inference.stream import Answer, Stream
 from poseact.network import MultitaskNetwork
 from poseact.results import Gap, Results, Rows
@@ -51,10 +48,8 @@ def predict_pictures(
     Raises `UserError` where there is none to read, or the folder cannot be written.
     """
     options = options or RunOptions()
-    check_apart(source, out)
-    opened = open_source(source)
-    prepared = ready(network, pick_device(), options.look.blocks, options.look.precision)
-    stream = Stream(prepared, opened, options.look, GivenBoxes(options.boxes) if options.boxes else None)
+    stream = open_stream(source, network, out, options)
+    opened = stream.source
     rows: list[Rows] = [np.zeros(0, stream.kind)]
     gaps: list[Gap] = []
     pictures: Pictures = []

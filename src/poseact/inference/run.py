@@ -159,11 +159,8 @@ def predict_video(
     unfinished was begun with another source, other weights or other options.
     """
     options = options or RunOptions()
-    check_apart(source, out)
-    opened = open_source(source)
-    prepared = ready(network, pick_device(), options.look.blocks, options.look.precision)
-    stream = Stream(prepared, opened, options.look, GivenBoxes(options.boxes) if options.boxes else None)
-    told = weights_text(weights, network)
+    stream = open_stream(source, network, out, options)
+    opened, told = stream.source, weights_text(weights, network)
     record = _Record(out, stream, options)
     identity = {} if opened.live else _identity(Path(str(source)), told, options)
     record.open(identity)
@@ -178,6 +175,20 @@ def predict_video(
         raise UserError(f"{opened.name}: expected a video, but it ended before its first frame; try again")
     fps = (record.frames - first) / max(1e-9, time.monotonic() - began)
     return _finish(record, told, fps)
+
+
+def open_stream(
+    source: str | Path | int, network: MultitaskNetwork, out: Path, options: RunOptions
+) -> Stream:
+    """A source, opened, and the network made `ready` for it; ``out`` is where the results will go.
+
+    Raises `UserError` where the source cannot be opened, ``out`` would write over it, or the boxes or
+    options cannot be had.
+    """
+    check_apart(source, out)
+    opened, look = open_source(source), options.look
+    prepared = ready(network, pick_device(), look.blocks, look.precision)
+    return Stream(prepared, opened, look, GivenBoxes(options.boxes) if options.boxes else None)
 
 
 def weights_text(name: str, network: MultitaskNetwork) -> str:
