@@ -153,7 +153,7 @@ def test_coco_json_of_a_folder_names_the_images(results, tmp_path):
 
 def test_json_in_pieces_is_the_same(results, tmp_path, monkeypatch):
     write_coco(tmp_path / "whole.json", results)
-    monkeypatch.setattr(tables, "CHUNK", 5)
+    monkeypatch.setattr("poseact.results.CHUNK", 5)
     monkeypatch.setattr(tables, "_ITEMS_AT_ONCE", 4)
     write_coco(tmp_path / "pieces.json", results)
     assert (tmp_path / "pieces.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
@@ -176,7 +176,7 @@ def test_nobody_found_is_still_a_table(tmp_path):
 
 
 def test_npz_holds_every_field(results, tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "CHUNK", 7)
+    monkeypatch.setattr("poseact.results.CHUNK", 7)
     write_npz(tmp_path / "r.npz", results)
     with np.load(tmp_path / "r.npz", allow_pickle=False) as archive:
         for name in results.rows.dtype.names:
@@ -215,10 +215,10 @@ def test_a_place_that_cannot_be_written_is_one_line(results, tmp_path, write):
 def test_a_file_appears_whole_or_not_at_all(results, tmp_path, monkeypatch, write):
     (tmp_path / "out").write_text("before")
 
-    def fail(rows):
+    def fail(results):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tables, "_chunks", fail)
+    monkeypatch.setattr(Results, "chunks", fail)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "out", results)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -237,3 +237,16 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
             tracemalloc.stop()
     for name, (short, long) in peaks.items():
         assert long - short < 2, (name, short, long)
+
+
+def test_a_mapped_file_is_read_in_parts_and_let_go(results, tmp_path, monkeypatch):
+    results.rows.tofile(tmp_path / "rows")
+    mapped = replace(results, rows=np.memmap(tmp_path / "rows", results.rows.dtype, "r"))
+    monkeypatch.setattr("poseact.results.CHUNK", 5)
+    places = np.array([7, 0, 0, 11, 3, 5])
+    for name in results.rows.dtype.names:
+        assert np.array_equal(mapped.column(name), results.rows[name]), name
+        assert np.array_equal(mapped.column(name, places), results.rows[name][places]), name
+        assert mapped.column(name).base is None
+    assert [len(rows) for rows in mapped.chunks()] == [5, 5, 5, 5, 4]
+    assert np.array_equal(np.concatenate(list(mapped.chunks())), results.rows)

@@ -5,6 +5,8 @@ Rows are a structured array, so that they can be appended to a file and read bac
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,8 @@ from poseact.skeleton import Layout
 
 Rows = npt.NDArray[np.void]
 """A structured array (R,) of `row_type`."""
+CHUNK = 1024
+"""Rows that are worked on at once, so that memory does not grow with the video."""
 
 
 def row_type(joints: int, dim: int, actions: int) -> np.dtype[np.void]:
@@ -55,7 +59,8 @@ class Gap:
 class Results:
     """Everything that was answered about one video.
 
-    - ``rows`` (R,): see `row_type`; by frame, then person.
+    - ``rows`` (R,): see `row_type`; by frame, then person. Those of a video are a mapped file: read all of
+      them by `chunks` and `column`, which let go of what was read.
     - ``layout``, ``actions``: names of the joints and of the actions.
     - ``source``: the file's name; ``fps``; ``size``: width and height in pixels; ``frames``: how many were
       looked at, with and without an answer; ``gaps``: those without, in order.
@@ -89,4 +94,28 @@ class Results:
     @property
     def people(self) -> tuple[int, ...]:
         """The track ids, ascending."""
-        return tuple(int(n) for n in np.unique(self.rows["person"]))
+        return tuple(int(n) for n in np.unique(self.column("person")))
+
+    def chunks(self) -> Iterator[Rows]:
+        """All rows, `CHUNK` at a time."""
+        for start in range(0, len(self.rows), CHUNK):
+            yield self.rows[start : start + CHUNK]
+            _forget_pages(self.rows)
+
+    def column(self, name: str, places: npt.NDArray[np.int64] | None = None) -> npt.NDArray[Any]:
+        """A copy of one field of all rows, or of the rows ``places`` (N,): (N, ...)."""
+        kind = self.rows.dtype[name]
+        count = len(self.rows) if places is None else len(places)
+        values = np.empty((count, *kind.shape), kind.base)
+        for start in range(0, count, CHUNK):
+            some = slice(start, start + CHUNK)
+            values[some] = self.rows[name][some if places is None else places[some]]
+            _forget_pages(self.rows)
+        return values
+
+
+def _forget_pages(rows: Rows) -> None:
+    """Let go of the parts of a mapped file that were read: they count as this process's memory."""
+    mapped = getattr(rows, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)

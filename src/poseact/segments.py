@@ -8,14 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from poseact.errors import UserError
-from poseact.results import Results
+from poseact.results import CHUNK, Results
 
 NO_ACTION = "other"
 """A label of that name stands for everything else, and is never a segment."""
 THRESHOLD = 0.5
 SHORTEST_S = 0.5
 HOLE_S = 0.5
-_CHUNK = 4096
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.floating]
 
@@ -79,10 +78,9 @@ def centred(results: Results, person: int, window: int) -> tuple[IntArray, IntAr
     begins or ends (a gap, or a restart), its frames take the answer of the first or last
     window that lies within it: a frame has the answer of the window whose centre is nearest.
     """
-    rows = results.rows
-    own = np.flatnonzero(rows["person"] == person)
-    frames, known = rows["frame"][own], rows["action_known"][own]
-    begins = np.flatnonzero(rows["restarted"][own] | (np.diff(frames, prepend=frames[:1]) != 1))
+    own = np.flatnonzero(results.column("person") == person)
+    frames, known = results.column("frame", own), results.column("action_known", own)
+    begins = np.flatnonzero(results.column("restarted", own) | (np.diff(frames, prepend=frames[:1]) != 1))
     bounds = np.unique([0, *begins.tolist(), len(own)])
     places: list[IntArray] = []
     answers: list[IntArray] = []
@@ -118,7 +116,7 @@ def _parts(results: Results, person: int, window: int, threshold: float) -> list
     """Consecutive frames of the same label, in order; frames without a label are in none."""
     places, answers = centred(results, person, window)
     labels, probability = _most_probable(results, answers)
-    frames, times = results.rows["frame"][places], results.rows["time_s"][places]
+    frames, times = results.column("frame", places), results.column("time_s", places)
     idle = [i for i, action in enumerate(results.actions) if action.lower() == NO_ACTION]
     labels[~(probability >= threshold) | np.isin(labels, idle)] = -1
     changes = np.flatnonzero((np.diff(labels) != 0) | (np.diff(frames) != 1)) + 1
@@ -137,9 +135,9 @@ def _parts(results: Results, person: int, window: int, threshold: float) -> list
 def _most_probable(results: Results, answers: IntArray) -> tuple[IntArray, FloatArray]:
     """The most probable action of those rows, and its probability: (N,) and (N,)."""
     labels, probability = np.zeros(len(answers), np.int64), np.zeros(len(answers))
-    for start in range(0, len(answers), _CHUNK):
-        some = slice(start, start + _CHUNK)
-        values = results.rows["action"][answers[some]]
+    for start in range(0, len(answers), CHUNK):
+        some = slice(start, start + CHUNK)
+        values = results.column("action", answers[some])
         labels[some], probability[some] = values.argmax(1), values.max(1)
     return labels, probability
 

@@ -11,14 +11,13 @@ import numpy.typing as npt
 
 from poseact.errors import UserError
 from poseact.export.tables import whole_file
-from poseact.results import Results
+from poseact.results import CHUNK, Results
 from poseact.skeleton import Layout
 
 ROOT = "pelvis"
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int64]
 
-_CHUNK = 1024
 """Frames that are turned at once: memory does not grow with the video."""
 _TWIST = np.radians(20)
 """The most that a bone's twist catches up in a frame."""
@@ -73,7 +72,7 @@ def write_bvh(path: Path, results: Results, person: int) -> None:
     """
     _check(path, results, person)
     bones = _skeleton(results.layout)
-    own = np.flatnonzero(results.rows["person"] == person)
+    own = np.flatnonzero(results.column("person") == person)
     lengths = _median_lengths(results, own, bones)
     form = " ".join(["%.6f"] * 3 + ["%.5f"] * (3 * len(bones) + 3)) + "\n"
     with whole_file(path) as file:
@@ -167,9 +166,9 @@ def _hierarchy(bones: Sequence[_Bone], lengths: Sequence[float]) -> str:
 def _median_lengths(results: Results, own: IntArray, bones: Sequence[_Bone]) -> list[float]:
     """Each bone's length in metres: the median over the rows ``own``; a stump has its own."""
     measured = np.full((len(own), len(bones)), np.nan, np.float32)
-    for start in range(0, len(own), _CHUNK):
-        some = slice(start, start + _CHUNK)
-        points = results.rows["metres"][own[some]].astype(np.float64)
+    for start in range(0, len(own), CHUNK):
+        some = slice(start, start + CHUNK)
+        points = results.column("metres", own[some]).astype(np.float64)
         for i, bone in enumerate(bones):
             if bone.end is not None:
                 measured[some, i] = np.linalg.norm(points[:, bone.end] - points[:, bone.start], axis=1)
@@ -188,13 +187,13 @@ def _channels(results: Results, own: IntArray, bones: Sequence[_Bone]) -> Iterat
 
     The chunks but the first are computed with the frame before, which says where twists and angles go on.
     """
-    frames = results.rows["frame"][own]
+    frames = results.column("frame", own)
     held = np.maximum(np.searchsorted(frames, np.arange(results.frames), side="right") - 1, 0)
     twists: FloatArray = np.zeros(len(bones))
     last: FloatArray = np.zeros((0, len(bones) + 1, 3))
-    for start in range(0, results.frames, _CHUNK):
-        shown = own[held[max(start - 1, 0) : start + _CHUNK]]
-        points = results.rows["metres"][shown] * np.array([1.0, -1.0, -1.0])  # y up, z towards the camera
+    for start in range(0, results.frames, CHUNK):
+        shown = own[held[max(start - 1, 0) : start + CHUNK]]
+        points = results.column("metres", shown) * np.array([1.0, -1.0, -1.0])  # y up, z towards the camera
         turned, twists = _turned(points, bones, results.layout, twists)
         angles = _angles(_relative(turned, bones))
         if start:

@@ -26,8 +26,6 @@ from poseact.segments import Segment
 from poseact.skeleton import Layout
 from poseact.visual.overlay import SHOWN_FROM
 
-CHUNK = 1024
-"""Rows that are formatted at once."""
 _PIXEL_DECIMALS, _SHARE_DECIMALS, _METRE_DECIMALS, _CROP_DECIMALS = 3, 4, 4, 5
 _FORMS = {
     "x_px": "%.3f", "y_px": "%.3f", "visibility": "%.4f", "sd_x_px": "%.3f", "sd_y_px": "%.3f",
@@ -61,11 +59,6 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):
             temporary.unlink()
-
-
-def _chunks(rows: Rows) -> Iterator[Rows]:
-    for start in range(0, len(rows), CHUNK):
-        yield rows[start : start + CHUNK]
 
 
 # --- CSV ------------------------------------------------------------------------------------------
@@ -112,7 +105,7 @@ def write_csv(path: Path, results: Results) -> None:
     """All rows as CSV; raises `UserError` where the file cannot be written."""
     with whole_file(path) as file:
         file.write(csv_header(results.rows.dtype).encode())
-        for rows in _chunks(results.rows):
+        for rows in results.chunks():
             file.write(csv_lines(rows, results.layout, results.actions).encode())
 
 
@@ -275,7 +268,7 @@ def _images(
 
 def _annotations(results: Results) -> Iterator[dict[str, Any]]:
     number = 0
-    for rows in _chunks(results.rows):
+    for rows in results.chunks():
         poses = _poses(rows["joints"], rows["visibility"])
         for told, pose in zip(_rows_of(_answers(rows, results.actions)), poses, strict=True):
             number += 1
@@ -358,7 +351,7 @@ def write_npz(path: Path, results: Results) -> None:
                 about = {"shape": (len(rows), *kind.shape), "fortran_order": False}
                 descr = {"descr": np.lib.format.dtype_to_descr(kind.base)}
                 np.lib.format.write_array_header_1_0(entry, about | descr)
-                for part in _chunks(rows):
+                for part in results.chunks():
                     entry.write(part[name].tobytes())
         for name, values in _about(results).items():
             with _entry(archive, name) as entry:

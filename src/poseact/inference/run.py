@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import mmap
 import os
 import time
 import zipfile
@@ -458,7 +457,6 @@ def _write(record: _Record, results: Results, segments: Sequence[Segment]) -> tu
 
     def done(name: str) -> None:
         written.append(out / name)
-        _forget_pages(results.rows)
 
     if wants("video") and _length(out / VIDEO):
         remux(out / VIDEO, out / OUTPUTS["video"])
@@ -497,10 +495,3 @@ def assumptions(stream: Stream) -> str:
     if stream.options.smooth:
         parts.append(Smoothing().describe())
     return "; ".join(parts)
-
-
-def _forget_pages(rows: Rows) -> None:
-    """Let go of the parts of a mapped file that were read: they count as this process's memory."""
-    mapped = getattr(rows, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)

@@ -14,7 +14,6 @@ from poseact.results import Gap, Results
 from poseact.segments import Segment
 from poseact.visual.overlay import SHOWN_FROM
 
-_CHUNK = 4096
 _KINDS = {
     ".csv": "joints as a table, a line for each joint of a person in a frame",
     ".json": "joints and actions in COCO's form",
@@ -70,7 +69,7 @@ def _summary(results: Results, images: bool) -> str:
     if results.fps > 0 and not images:
         told.append(f"{results.fps:.5g} frames a second, {_clock(results.frames / results.fps)} long")
     people = len(results.people)
-    answered, shown = len(np.unique(results.rows["frame"])), "images" if images else "frames"
+    answered, shown = len(np.unique(results.column("frame"))), "images" if images else "frames"
     if people:
         told.append(f"{people} {'person' if people == 1 else 'people'} in {answered} {shown}")
     else:
@@ -139,8 +138,7 @@ def _joint_table(results: Results) -> list[str]:
         return []
     count = len(results.layout)
     visibility, seen, sd, share = np.zeros((4, count))
-    for start in range(0, len(results.rows), _CHUNK):
-        rows = results.rows[start : start + _CHUNK]
+    for rows in results.chunks():
         own = _deviation(rows["covariance"])
         visibility += rows["visibility"].sum(0, dtype=np.float64)
         seen += (rows["visibility"] >= SHOWN_FROM).sum(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from poseact.results import Results
+from poseact.results import CHUNK, Results
 from poseact.segments import NO_ACTION, Segment, centred
 
 COLUMNS = 1600
@@ -35,7 +35,6 @@ _STYLE: dict[Any, Any] = {
 _WIDTH_IN, _ROW_IN, _LETTER_IN = 11.0, 0.85, 0.085
 _DPI = 130
 _STEPS_S, _MOST_STEPS = (10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600), 10
-_CHUNK = 4096
 _BAR = (1.08, 0.36)
 """Where the named segments lie above the band of height 1, and how high they are."""
 
@@ -74,7 +73,7 @@ def draw_timeline(results: Results, segments: Sequence[Segment], window: int) ->
 
 def _longest_seen(results: Results) -> tuple[list[int], int]:
     """The people that have a row, ascending, and how many do not."""
-    people, counts = np.unique(results.rows["person"], return_counts=True)
+    people, counts = np.unique(results.column("person"), return_counts=True)
     kept = np.argsort(-counts, kind="stable")[:SHOWN_PEOPLE]
     return sorted(people[kept].tolist()), len(people) - len(kept)
 
@@ -84,7 +83,7 @@ def _named(results: Results, segments: Sequence[Segment]) -> dict[str, str]:
     if not results.actions:
         return {}
     weight = np.zeros(len(results.actions))
-    for rows in _chunks(results.rows):
+    for rows in results.chunks():
         weight += rows["action"][rows["action_known"]].sum(0, dtype=np.float64)
     for segment in segments:
         if segment.action in results.actions:
@@ -93,11 +92,6 @@ def _named(results: Results, segments: Sequence[Segment]) -> dict[str, str]:
     weight[[i for i, name in enumerate(results.actions) if name.lower() == NO_ACTION]] = 0
     best = np.argsort(-weight, kind="stable")[: len(_COLOURS)]
     return {results.actions[i]: colour for i, colour in zip(best, _COLOURS, strict=False) if weight[i] > 0}
-
-
-def _chunks(rows: npt.NDArray[np.void]) -> Iterator[npt.NDArray[np.void]]:
-    for start in range(0, len(rows), _CHUNK):
-        yield rows[start : start + _CHUNK]
 
 
 def _draw_band(
@@ -110,16 +104,16 @@ def _draw_band(
         others = [i for i in range(len(results.actions)) if i not in columns]
         colours, field = [*named.values(), _OTHERS], "action"
     else:
-        places = answers = np.flatnonzero(results.rows["person"] == person)
+        places = answers = np.flatnonzero(results.column("person") == person)
         columns, others, colours, field = [], [], ["#8fb8d8"], "visibility"
     count = min(COLUMNS, max(1, results.frames))
     total, seen = np.zeros((count, len(columns) + 1)), np.zeros(count)
-    for start in range(0, len(places), _CHUNK):
-        some = slice(start, start + _CHUNK)
-        values = np.nan_to_num(results.rows[field][answers[some]].astype(np.float64))
+    for start in range(0, len(places), CHUNK):
+        some = slice(start, start + CHUNK)
+        values = np.nan_to_num(results.column(field, answers[some]).astype(np.float64))
         last = values[:, others].sum(1) if field == "action" else values.mean(1)
         parts = np.column_stack([values[:, columns], last])
-        _add(total, seen, results.rows["frame"][places[some]] * count // max(1, results.frames), parts)
+        _add(total, seen, results.column("frame", places[some]) * count // max(1, results.frames), parts)
     bands = total / np.maximum(seen, 1)[:, None]
     # A column is as wide as it is long, so each value is drawn at both of its edges.
     edges = np.repeat(np.arange(count + 1), 2)[1:-1] * (results.frames / count) / fps
