@@ -306,18 +306,6 @@ def _cut_rows(corners: Array, i: int, j: int, k: int) -> tuple[float, float]:
 
 
 @njit(cache=True, error_model="numpy")
-def _bounds(corners: Array, flat: Array, i: int, j: int, k: int) -> tuple[float, float, float, float]:
-    """Least and greatest x and y in pixels of what is seen of a triangle; empty where its back is seen."""
-    if min(corners[i, 2], corners[j, 2], corners[k, 2]) < NEAR:
-        low, high = _cut_rows(corners, i, j, k)
-        return -1e6, 1e6, max(low, -1e6), min(high, 1e6)
-    ax, ay, bx, by, cx, cy = flat[i, 0], flat[i, 1], flat[j, 0], flat[j, 1], flat[k, 0], flat[k, 1]
-    if (bx - ax) * (cy - ay) >= (by - ay) * (cx - ax):
-        return 0.0, -1.0, 0.0, -1.0
-    return min(ax, bx, cx), max(ax, bx, cx), min(ay, by, cy), max(ay, by, cy)
-
-
-@njit(cache=True, error_model="numpy")
 def _plane(corners: Array, i: int, j: int, k: int, plane: Array) -> bool:
     """Write the inverse of the matrix of corners; False where the back is seen, or the edge."""
     for row in range(3):
@@ -342,36 +330,50 @@ def _fill(
     height, width = nearest.shape
     step = 1.0 / SAMPLES
     first = 0.5 * step - 0.5
-    flat = np.empty((len(corners), 2))
+    flat = np.empty((len(corners), 2))  # in samples of the window
+    in_front = True
     for i in range(len(corners)):
-        if corners[i, 2] >= NEAR:
-            flat[i, 0], flat[i, 1] = corners[i, 0] / corners[i, 2], corners[i, 1] / corners[i, 2]
+        in_front &= corners[i, 2] >= NEAR
+        flat[i, 0] = (corners[i, 0] / corners[i, 2] - first) * SAMPLES - left
+        flat[i, 1] = (corners[i, 1] / corners[i, 2] - first) * SAMPLES - top
     for t in range(len(triangles)):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        x_low, x_high, low, high = _bounds(corners, flat, i, j, k)
-        v0 = max(0, ceil((low - first) * SAMPLES) - top)
-        v1 = min(height - 1, floor((high - first) * SAMPLES) - top)
-        if v0 > v1 or ceil((x_low - first) * SAMPLES) > floor((x_high - first) * SAMPLES):
-            continue
+        if in_front or min(corners[i, 2], corners[j, 2], corners[k, 2]) >= NEAR:
+            ax, ay, bx, by, cx, cy = flat[i, 0], flat[i, 1], flat[j, 0], flat[j, 1], flat[k, 0], flat[k, 1]
+            if (bx - ax) * (cy - ay) >= (by - ay) * (cx - ax):
+                continue  # its back is seen
+            u0, u1 = ceil(max(min(ax, bx, cx), 0.0)), floor(min(max(ax, bx, cx), width - 1.0))
+            v0, v1 = ceil(max(min(ay, by, cy), 0.0)), floor(min(max(ay, by, cy), height - 1.0))
+        else:
+            low, high = _cut_rows(corners, i, j, k)
+            u0, u1 = 0, width - 1
+            v0 = max(0, ceil((max(low, -1e6) - first) * SAMPLES) - top)
+            v1 = min(height - 1, floor((min(high, 1e6) - first) * SAMPLES) - top)
         p = planes[t]
-        if not _plane(corners, i, j, k, p):
+        if v0 > v1 or u0 > u1 or not _plane(corners, i, j, k, p):
             continue
-        slope = p[0, 0] + p[1, 0] + p[2, 0]
         # A hair's breadth more, so that no sample falls between two neighbours.
         slack = 1e-9 / max(corners[i, 2], corners[j, 2], corners[k, 2])
-        u0 = max(0, ceil((x_low - first) * SAMPLES) - left)
-        u1 = min(width - 1, floor((x_high - first) * SAMPLES) - left)
-        # Most triangles are of a few samples: to look at all within the bounds is quickest, in one test.
-        a0, a1, a2 = p[0, 0], p[1, 0], p[2, 0]
+        # Each coordinate grows or falls along a row, so it is >= -slack from one sample on, or up to one.
+        x0 = left * step + first
+        a0, a1, a2 = p[0, 0] * step, p[1, 0] * step, p[2, 0] * step
+        n0, n1, n2 = -1 / a0, -1 / a1, -1 / a2
+        slope = a0 + a1 + a2
         for v in range(v0, v1 + 1):
             y = (v + top) * step + first
-            r0, r1, r2 = p[0, 1] * y + p[0, 2], p[1, 1] * y + p[1, 2], p[2, 1] * y + p[2, 2]
+            r0 = p[0, 0] * x0 + p[0, 1] * y + p[0, 2]
+            r1 = p[1, 0] * x0 + p[1, 1] * y + p[1, 2]
+            r2 = p[2, 0] * x0 + p[2, 1] * y + p[2, 2]
+            q0, q1, q2 = (r0 + slack) * n0, (r1 + slack) * n1, (r2 + slack) * n2
+            begin = max(q0 if a0 > 0 else -1.0, q1 if a1 > 0 else -1.0, q2 if a2 > 0 else -1.0, float(u0))
+            end = min(q0 if a0 < 0 else 1e6, q1 if a1 < 0 else 1e6, q2 if a2 < 0 else 1e6, float(u1))
+            never = (a0 == 0 and r0 < -slack) or (a1 == 0 and r1 < -slack) or (a2 == 0 and r2 < -slack)
+            if never or not begin <= end:
+                continue
             inverse = r0 + r1 + r2
-            for u in range(u0, u1 + 1):
-                x = (u + left) * step + first
-                s = inverse + slope * x
-                inside = (a0 * x + r0 >= -slack) & (a1 * x + r1 >= -slack) & (a2 * x + r2 >= -slack)
-                if inside & (nearest[v, u] < s) & (s < 1 / NEAR):
+            for u in range(ceil(begin), floor(end) + 1):
+                s = inverse + slope * u
+                if (nearest[v, u] < s) & (s < 1 / NEAR):
                     nearest[v, u] = s
                     owner[v, u] = t
 
