@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poseact.data.synthetic.actions import ACTIONS, ROOT_HEIGHT, holding, random_motion
+from poseact.data.synthetic.actions import ACTIONS, MOVEMENTS, ROOT_HEIGHT, holding, random_motion
 from poseact.data.synthetic.placing import (
     INDEX,
     SOLE,
@@ -24,12 +24,12 @@ REFERENCE = average_lengths(ROOT_HEIGHT)
 
 
 def motion(action: str, seed: int, frames: int = FRAMES) -> Motion:
-    return random_motion(action, np.random.default_rng((11, ACTIONS.index(action), seed)), frames)
+    return random_motion(action, np.random.default_rng((11, MOVEMENTS.index(action), seed)), frames)
 
 
 @pytest.fixture(scope="module")
 def motions() -> dict[str, list[Motion]]:
-    return {action: [motion(action, seed) for seed in range(SEEDS)] for action in ACTIONS}
+    return {action: [motion(action, seed) for seed in range(SEEDS)] for action in MOVEMENTS}
 
 
 def body(seed: int) -> Lengths:
@@ -92,17 +92,17 @@ def test_the_same_generator_gives_the_same_bytes() -> None:
 
 @pytest.mark.parametrize(("action", "frames", "fps"), [("fly", 8, 30.0), ("walk", 0, 30.0), ("walk", 8, 0.0)])
 def test_impossible_wishes_are_told(action: str, frames: int, fps: float) -> None:
-    with pytest.raises(ValueError, match="expected one of walk, run"):
+    with pytest.raises(ValueError, match="expected one of walk, turn_left"):
         random_motion(action, np.random.default_rng(0), frames, fps)
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", MOVEMENTS)
 def test_one_frame_and_another_rate_will_do(action: str) -> None:
     assert len(random_motion(action, np.random.default_rng(0), 1)) == 1
     assert random_motion(action, np.random.default_rng(0), 7, fps=60.0).fps == 60
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", MOVEMENTS)
 def test_feet_stay_on_the_floor_of_every_body(motions: dict[str, list[Motion]], action: str) -> None:
     for seed, moved in enumerate(motions[action]):
         for lengths in (REFERENCE, body(seed)):
@@ -132,7 +132,7 @@ def test_the_reference_body_is_left_as_it_is(motions: dict[str, list[Motion]]) -
         assert off < 0.012, action
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", MOVEMENTS)
 def test_hinges_fold_as_they_should(motions: dict[str, list[Motion]], action: str) -> None:
     for seed, moved in enumerate(motions[action]):
         poses = figure_joints(moved, body(seed))
@@ -148,7 +148,7 @@ def test_hinges_fold_as_they_should(motions: dict[str, list[Motion]], action: st
             assert (arm[..., 2] * forearm[..., 1]).sum(1).max() < 1e-6
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", MOVEMENTS)
 def test_movements_are_smooth(motions: dict[str, list[Motion]], action: str) -> None:
     for seed, moved in enumerate(motions[action]):
         poses = figure_joints(moved, body(seed))
@@ -158,7 +158,7 @@ def test_movements_are_smooth(motions: dict[str, list[Motion]], action: str) -> 
 
 
 def test_clips_begin_anywhere_and_no_two_are_alike() -> None:
-    for action in ACTIONS:
+    for action in MOVEMENTS:
         first = np.array([figure_joints(motion(action, s, 2), REFERENCE)[0, :, 1] for s in range(8)])
         apart = np.abs(first[:, None] - first).max(-1)[np.triu_indices(8, 1)]
         assert apart.min() > 0.005 and apart.max() > 0.05, action
@@ -197,7 +197,7 @@ def test_walkers_and_runners_get_on(action: str, speed: tuple[float, float]) -> 
         swing = [
             ((at(poses, f"left_{a}") - at(poses, f"right_{a}")) * forward).sum(1) for a in ("wrist", "knee")
         ]
-        assert np.corrcoef(*swing)[0, 1] < -0.5
+        assert np.corrcoef(*swing)[0, 1] < -0.4
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_the_named_hand_waves(action: str, side: str, still: str) -> None:
 
 @pytest.mark.parametrize(
     ("action", "expected"),
-    [("raise_hand", {(True, False), (False, True)}), ("raise_both", {(True, True)})],
+    [("raise_left", {(True, False)}), ("raise_right", {(False, True)}), ("raise_both", {(True, True)})],
 )
 def test_raised_hands_are_one_or_both(action: str, expected: set[tuple[bool, bool]]) -> None:
     raised = set()
@@ -220,6 +220,20 @@ def test_raised_hands_are_one_or_both(action: str, expected: set[tuple[bool, boo
         neck = at(poses, "neck")[:, 1]
         raised.add(tuple(bool((at(poses, f"{side}_wrist")[:, 1] > neck).any()) for side in SIDES))
     assert raised == expected
+
+
+@pytest.mark.parametrize(("action", "sign"), [("turn_left", 1), ("turn_right", -1)])
+def test_walkers_turn_to_the_named_side(action: str, sign: int) -> None:
+    for s in range(8):
+        rotations = motion(action, s, 48).rotations[:, 0]
+        heading = np.rad2deg(np.unwrap(np.arctan2(rotations[:, 0, 2], rotations[:, 2, 2])))
+        assert 45 < sign * (heading[-1] - heading[0]) < 145
+
+
+def test_other_stands_about_or_moves_as_no_other() -> None:
+    restless = [far(figure_joints(motion("other", s, 90), REFERENCE), "right_wrist") for s in range(24)]
+    assert min(restless) < 0.1 and max(restless) > 0.35
+    assert ACTIONS[-1] == "other" and set(MOVEMENTS) - set(ACTIONS) == {"idle", "unknown"}
 
 
 def test_jumping_jacks_open_arms_and_legs_together() -> None:

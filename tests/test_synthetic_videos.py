@@ -14,6 +14,7 @@ from poseact.data.augment import Augmentation
 from poseact.data.clips import Stills, clip, still
 from poseact.data.loading import Examples, training_loader
 from poseact.data.synthetic import Film, SyntheticVideos
+from poseact.data.synthetic.actions import ACTIONS
 from poseact.data.synthetic.rasteriser import OTHER, PERSON, Light, Rendering, plain_materials, render
 from poseact.data.synthetic.videos import BOX_MARGIN, OCCLUSION_MARGIN_M
 from poseact.data.synthetic.wardrobe import SLOT, SLOTS
@@ -248,7 +249,8 @@ def test_captured_actions_are_performed_and_split_by_style(shared: Path) -> None
     styles = {}
     for split, videos in parts.items():
         assert isinstance(videos, SyntheticVideos) and videos.motions is not None
-        assert len(videos.actions) == 10 and len(videos) == len(videos.motions)
+        assert videos.actions == ACTIONS and len(videos) == len(videos.motions)
+        assert len(set(videos.motions.actions)) == 10 and set(videos.motions.actions) < set(ACTIONS)
         styles[split] = set(videos.motions.styles)
     assert (styles["val"], styles["test"]) == ({"elderly"}, {"youthful"})
     assert not styles["train"] & (styles["val"] | styles["test"])
@@ -259,6 +261,36 @@ def test_captured_actions_are_performed_and_split_by_style(shared: Path) -> None
         assert track.action is not None and videos.actions[track.action] == videos.motions.actions[i]
         (image,), _ = track.frames.read([len(track) // 2], 4)
         assert image.shape == (64, 64, 3) and image.std() > 5
+
+
+def test_both_kinds_of_movement_are_shown_of_the_actions_that_have_both(shared: Path) -> None:
+    videos = open_data("synthetic", shared / "data" / "mocap" / "motions.npz", "train-both", count=400)
+    assert isinstance(videos, SyntheticVideos) and videos.motions is not None
+    drawn = [videos._draw(i, np.random.default_rng((0, i))) for i in range(len(videos))]
+    captured = {action for action, number in drawn if number is not None}
+    assert captured == set(videos.motions.actions)
+    assert all(number is None or videos.motions.actions[number] == action for action, number in drawn)
+    share = np.mean([number is not None for action, number in drawn if action in captured])
+    assert 0.4 < share < 0.6 and {action for action, _ in drawn} == set(ACTIONS)
+    for i in range(0, len(videos), 57):
+        film, (action, number) = videos.film(i), drawn[i]
+        assert film.action == action and len(film) == videos.lengths[i]
+        if number is not None:
+            # About the middle of the clip: it performs what its name says.
+            whole = videos.motions[number].rotations[:, 0, :, 2]
+            at = [k for k in range(len(whole)) if np.allclose(whole[k], film.rotations[0, 0, :, 2])]
+            assert any(abs(k + len(film) / 2 - len(whole) / 2) <= 0.16 * len(whole) + 1 for k in at)
+
+
+def test_a_captured_turn_is_within_the_middle_of_its_clip(shared: Path) -> None:
+    videos = open_data("synthetic", shared / "data" / "mocap" / "motions.npz", "test")
+    assert isinstance(videos, SyntheticVideos) and videos.motions is not None
+    names = np.array(videos.motions.actions)
+    for action, sign in (("turn_left", 1), ("turn_right", -1)):
+        for i in np.flatnonzero(names == action)[:6]:
+            facing = videos.film(int(i)).rotations[:, 0]
+            heading = np.rad2deg(np.unwrap(np.arctan2(facing[:, 0, 2], facing[:, 2, 2])))
+            assert sign * (heading[-1] - heading[0]) > 40
 
 
 def test_too_few_styles_are_told(shared: Path, tmp_path: Path) -> None:

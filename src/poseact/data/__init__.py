@@ -22,7 +22,7 @@ from poseact.errors import UserError
 
 NAMES = ("mpii", "human36m", "penn-action", "ntu", "lspet", "coco", "folder", "synthetic")
 SYNTHETIC_SEEDS = {"train": 0, "val": 1, "test": 2, "all": 0}
-SYNTHETIC_EIGHT = ("raise_hand", "phone_call", "drink", "wave_right", "throw", "punch", "squat", "bow")
+SYNTHETIC_EIGHT = ("raise_right", "phone_call", "drink", "wave_right", "throw", "punch", "squat", "bow")
 """The actions of the splits ``train-eight``, ``val-eight`` and ``test-eight``, for small experiments: some
 differ by the pose, and some that look alike by what is held."""
 SYNTHETIC_COUNT, SYNTHETIC_FRAMES = 500, 48
@@ -34,7 +34,8 @@ def open_data(
 ) -> SampleSource | TrackSource:
     """A data set by name and split, as it unpacks or packed.
 
-    ``root``: its folder; for ``synthetic`` a file of motion capture, or None for procedural actions.
+    ``root``: its folder; for ``synthetic`` a file of motion capture, or None for procedural actions; the
+    splits ``train-both``, ``val-both`` and ``test-both`` show movements of both kinds.
     ``count``, ``frames``: the number of synthetic videos, and the length of each; 1 is quickest for
     stills; packed ones are as they were packed. Raises `UserError` on an unknown name or split, or a
     missing folder.
@@ -52,20 +53,23 @@ def open_data(
 
 def _synthetic(root: Path | None, split: str, count: int | None, frames: int) -> TrackSource:
     from poseact.data.synthetic import SyntheticVideos
-    from poseact.data.synthetic.capture import read_motions_npz, split_by_style
+    from poseact.data.synthetic.actions import ACTIONS
+    from poseact.data.synthetic.capture import read_motions_npz, split_by_style, with_common_names
 
-    part, eight = split.removesuffix("-eight"), split.endswith("-eight")
-    if part not in SYNTHETIC_SEEDS or (eight and root):
+    part, _, kind = split.partition("-")
+    if part not in SYNTHETIC_SEEDS or split not in (part, f"{part}-both" if root else f"{part}-eight"):
         known = ", ".join(
-            [*SYNTHETIC_SEEDS, *([] if root else [f"{name}-eight" for name in SYNTHETIC_SEEDS])]
+            [*SYNTHETIC_SEEDS, *(f"{p}-{'both' if root else 'eight'}" for p in SYNTHETIC_SEEDS)]
         )
         raise UserError(f"synthetic: unknown split {split!r}; expected one of {known}")
-    seed = SYNTHETIC_SEEDS[part]
-    if eight:
-        return SyntheticVideos(count or SYNTHETIC_COUNT, frames, seed=seed, actions=SYNTHETIC_EIGHT)
-    motions = split_by_style(read_motions_npz(root), split) if root else None
+    motions = with_common_names(split_by_style(read_motions_npz(root), part)) if root else None
     return SyntheticVideos(
-        count or (len(motions) if motions else SYNTHETIC_COUNT), frames, seed=seed, motions=motions
+        count or (len(motions) if motions and not kind else SYNTHETIC_COUNT),
+        frames,
+        seed=SYNTHETIC_SEEDS[part],
+        motions=motions,
+        actions=SYNTHETIC_EIGHT if kind == "eight" else ACTIONS,
+        both=kind == "both",
     )
 
 

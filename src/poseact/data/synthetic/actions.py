@@ -378,16 +378,39 @@ def _begun(rng: Rng, t: FloatArray) -> FloatArray:
 # --- on foot --------------------------------------------------------------------------------------
 
 
-def _path(s: FloatArray, curvature: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """x, z in metres and heading in degrees after ``s`` metres along an arc that starts at +z."""
-    angle = curvature * s
-    x = s * np.sinc(angle / 2 / np.pi) * np.sin(angle / 2)
-    z = s * np.sinc(angle / 2 / np.pi) * np.cos(angle / 2)
-    return x, z, np.rad2deg(angle)
+Path = Callable[[FloatArray], tuple[FloatArray, FloatArray, FloatArray]]
+"""x, z in metres and heading in degrees (> 0 to the left) after so many metres on the way."""
+
+
+def _arc(curvature: float) -> Path:
+    """An arc that starts at +z."""
+
+    def at(s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        angle = curvature * s
+        x = s * np.sinc(angle / 2 / np.pi) * np.sin(angle / 2)
+        z = s * np.sinc(angle / 2 / np.pi) * np.cos(angle / 2)
+        return x, z, np.rad2deg(angle)
+
+    return at
+
+
+def _corner(degrees: float, middle: float, length: float) -> Path:
+    """Straight on but for a bend by ``degrees`` that has its middle after ``middle`` metres."""
+
+    def at(s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        way = np.arange(min(float(s.min()), 0.0) - 0.01, float(s.max()) + 0.02, 0.01)
+        heading = degrees * smoothstep(way, middle - length / 2, middle + length / 2)
+        steps = 0.01 * np.stack([np.sin(np.deg2rad(heading)), np.cos(np.deg2rad(heading))])
+        x, z = np.cumsum((steps[:, :-1] + steps[:, 1:]) / 2, axis=1, out=np.zeros_like(steps[:, 1:]))
+        whole = [np.interp(s, way, np.concatenate([[0.0], line])) for line in (x, z)]
+        start = [float(np.interp(0.0, way, np.concatenate([[0.0], line]))) for line in (x, z)]
+        return whole[0] - start[0], whole[1] - start[1], np.interp(s, way, heading)
+
+    return at
 
 
 def _steps(
-    phase: FloatArray, stride: float, duty: float, curvature: float, width: float,
+    phase: FloatArray, stride: float, duty: float, path: Path, width: float,
     toes: tuple[list[float], list[float]], lifts: tuple[list[float], list[float]], out: float,
 ) -> Curves:  # fmt: skip
     """Footholds of a gait: each foot stands for ``duty`` of its cycle, then swings to the next.
@@ -403,7 +426,7 @@ def _steps(
         # A foot stands under the body in the middle of its stance.
         ends = []
         for k in (hold, hold + 1):
-            x, z, heading = _path(stride * (k + late + duty / 2), curvature)
+            x, z, heading = path(stride * (k + late + duty / 2))
             angle = np.deg2rad(heading)
             ends.append((x + sign * width * np.cos(angle), z - sign * width * np.sin(angle), heading))
         x, z, heading = (a + swing * (b - a) for a, b in zip(*ends, strict=True))
@@ -415,20 +438,32 @@ def _steps(
 
 
 def _walk(rng: Rng, t: FloatArray) -> _Take:
+    return _walking(rng, t, turns=False)
+
+
+def _turn(rng: Rng, t: FloatArray) -> _Take:
+    return _walking(rng, t, turns=True)
+
+
+def _walking(rng: Rng, t: FloatArray, turns: bool) -> _Take:
+    """Almost straight on, or with a turn to the right, about half-way."""
     rate = rng.uniform(0.7, 1.1)
     stride = float(np.clip(rng.normal(1.25, 0.2) * (rate / 0.9) ** 0.5, 0.75, 1.7))
     phase, brisk = _phase(rng, t, rate), stride / 1.25
     duty = rng.uniform(0.58, 0.66)
     toes = ([0, 0.1, 0.36, duty, duty + 0.14, 0.88], [-16 * brisk, 0, 0, 48 * brisk, 22, -14 * brisk])
     lifts = ([0, duty, duty + 0.06, duty + 0.17, 0.87], [0, 0, 0.025, rng.uniform(0.05, 0.1), 0.04])
-    curvature, width = rng.normal(0, 0.09), rng.uniform(0.05, 0.11)
-    x, z, heading = _path(stride * phase, curvature)
+    path, width = _arc(rng.normal(0, 0.09)), rng.uniform(0.05, 0.11)
+    if turns:
+        middle = stride * float(np.quantile(phase, rng.uniform(0.35, 0.65)))
+        path = _corner(-rng.uniform(55, 130), middle, rng.uniform(0.9, 1.7) * stride)
+    x, z, heading = path(stride * phase)
     left = np.cos(2 * np.pi * (phase - 0.05))  # 1 when the left foot is in front
     sway = rng.uniform(0.005, 0.025) * np.sin(2 * np.pi * (phase - 0.05))  # towards the foot that stands
     swing, elbow = rng.uniform(10, 30) * brisk, rng.uniform(8, 28)
     forward = rng.uniform(0.1, 0.8)
     yaw, angle = rng.uniform(2, 7), np.deg2rad(heading)
-    curves = _standing(rng) | _steps(phase, stride, duty, curvature, width, toes, lifts, rng.uniform(0, 12))
+    curves = _standing(rng) | _steps(phase, stride, duty, path, width, toes, lifts, rng.uniform(0, 12))
     curves |= {
         "x": x + sway * np.cos(angle), "z": z - sway * np.sin(angle),
         "crouch": rng.uniform(0, 0.012), "level": rng.uniform(0.4, 0.6),
@@ -455,14 +490,14 @@ def _run(rng: Rng, t: FloatArray) -> _Take:
     duty = rng.uniform(0.3, 0.38)
     toes = ([0, 0.08, 0.16, duty, duty + 0.2, 0.85], [-6 * fast, 0, 4, 42, 40 + 45 * fast, 5])
     lifts = ([0, duty, duty + 0.24, 0.86], [0, 0, rng.uniform(0.22, 0.3) + 0.2 * fast, 0.13])
-    curvature, width = rng.normal(0, 0.05), rng.uniform(0.03, 0.08)
-    x, z, heading = _path(stride * phase, curvature)
+    path, width = _arc(rng.normal(0, 0.05)), rng.uniform(0.03, 0.08)
+    x, z, heading = path(stride * phase)
     left = np.cos(2 * np.pi * (phase + (0.13 if stride > 1 else 0.28)))  # 1 when the left knee is in front
     # Lowest in the middle of each stance, highest in flight.
     bounce = -np.cos(4 * np.pi * (phase - duty / 2))
     yaw, lean = rng.uniform(3, 8), rng.uniform(1, 5) + 6 * fast
     swing, elbow, open_ = rng.uniform(22, 38) * (0.6 + 0.4 * fast), rng.uniform(70, 108), rng.uniform(5, 20)
-    curves = _standing(rng) | _steps(phase, stride, duty, curvature, width, toes, lifts, rng.uniform(-2, 8))
+    curves = _standing(rng) | _steps(phase, stride, duty, path, width, toes, lifts, rng.uniform(-2, 8))
     curves |= {
         "x": x, "z": z, "height": ROOT_HEIGHT - rng.uniform(0.045, 0.08) + rng.uniform(0.028, 0.045) * bounce,
         "pitch": lean, "yaw": heading - yaw * left, "roll": -rng.uniform(1, 4) * np.sin(2 * np.pi * phase),
@@ -775,6 +810,37 @@ def _idle(rng: Rng, t: FloatArray) -> _Take:
     return _Take(curves)
 
 
+_UNKNOWN = {
+    "raise": (0, 100), "plane": (-10, 95), "arm_twist": (-60, 40), "elbow": (5, 120), "wrist": (-30, 30),
+}  # fmt: skip
+
+
+def _unknown(rng: Rng, t: FloatArray) -> _Take:
+    """Arms, trunk and head from one random place to the next, for what no other movement shows."""
+    curves = _add(_standing(rng), _sway(rng, t, 1.6))
+    phase, count = _phase(rng, t, rng.uniform(0.15, 0.45)), int(rng.integers(3, 7))
+    at = (np.arange(count) + rng.uniform(0, 0.6, count)) / count
+
+    def wandering(low: float, high: float) -> FloatArray:
+        return _through(phase, at.tolist(), rng.uniform(low, high, count).tolist())
+
+    moves = rng.random(4) < [0.75, 0.75, 0.5, 0.3]
+    for side, own in zip(SIDES, moves[:2], strict=True):
+        if own:
+            curves |= {f"{side}_{name}": wandering(*span) for name, span in _UNKNOWN.items()}
+        else:
+            curves |= _other_arm(rng, side)
+    if moves[2] or not moves[:2].any():
+        curves |= {"bend": wandering(0, 35), "twist": wandering(-25, 25), "side": wandering(-12, 12)}
+    if moves[3]:
+        curves |= {"crouch": wandering(0, 0.12), "yaw": wandering(-15, 15)}
+    return _Take(curves | {"turn": wandering(-40, 40), "nod": wandering(-10, 25)})
+
+
+def _other(rng: Rng, t: FloatArray) -> _Take:
+    return _idle(rng, t) if rng.random() < 0.5 else _unknown(rng, t)
+
+
 def _to_face(rng: Rng, t: FloatArray, thing: str, mouth: bool) -> _Take:
     """A hand at the face for a while: at the ear, or at the mouth. What it holds tells why."""
     phase, rest = _phase(rng, t, rng.uniform(0.16, 0.35)), rng.uniform(0.02, 0.08)
@@ -935,25 +1001,28 @@ def holding(motion: Motion) -> npt.NDArray[np.bool_]:
 # --- the public side ------------------------------------------------------------------------------
 
 _MOVEMENTS: dict[str, Callable[[Rng, FloatArray], _Take]] = {
-    "walk": _walk, "run": _run, "jumping_jacks": _jumping_jacks, "squat": _squat, "push_up": _push_up,
-    "sit_up": _sit_up, "wave_left": _wave, "wave_right": _wave, "wave_both": _wave_both,
-    "raise_hand": _raise_hand, "raise_both": _raise_both, "clap": _clap, "punch": _punch,
-    "kick": _kick, "throw": _throw, "bow": _bow, "jump_rope": _jump_rope,
-    "idle": _idle, "phone_call": _phone_call, "drink": _drink,
+    "walk": _walk, "turn_left": _turn, "turn_right": _turn, "run": _run, "jumping_jacks": _jumping_jacks,
+    "squat": _squat, "push_up": _push_up, "sit_up": _sit_up, "wave_left": _wave, "wave_right": _wave,
+    "wave_both": _wave_both, "raise_left": _raise_hand, "raise_right": _raise_hand,
+    "raise_both": _raise_both, "clap": _clap, "punch": _punch, "kick": _kick, "throw": _throw, "bow": _bow,
+    "jump_rope": _jump_rope, "phone_call": _phone_call, "drink": _drink, "other": _other, "idle": _idle,
+    "unknown": _unknown,
 }  # fmt: skip
-ACTIONS: tuple[str, ...] = tuple(_MOVEMENTS)
-"""The actions that `random_motion` knows."""
+ACTIONS: tuple[str, ...] = tuple(_MOVEMENTS)[:-2]
+"""What people do, and ``other``: one who stands about, or moves as none of these."""
+MOVEMENTS: tuple[str, ...] = tuple(_MOVEMENTS)
+"""What `random_motion` knows: `ACTIONS`, and both kinds of ``other`` apart."""
 
 
 def random_motion(action: str, rng: Rng, frames: int, fps: float = 30.0) -> Motion:
-    """``frames`` frames of ``action``, one of `ACTIONS`, in a style of its own.
+    """``frames`` frames of ``action``, one of `MOVEMENTS`, in a style of its own.
 
     The clip begins anywhere in the movement, at the origin, heading anywhere. The same state of
     ``rng`` gives the same motion. Raises ``ValueError`` on another action or no frames.
     """
     if action not in _MOVEMENTS or frames < 1 or fps <= 0:
         raise ValueError(
-            f"expected one of {', '.join(ACTIONS)}, frames and fps > 0, got {action}, {frames}, {fps}"
+            f"expected one of {', '.join(MOVEMENTS)}, frames and fps > 0, got {action}, {frames}, {fps}"
         )
     t = np.arange(frames) / fps
     take = _MOVEMENTS[action](rng, t)
@@ -961,7 +1030,7 @@ def random_motion(action: str, rng: Rng, frames: int, fps: float = 30.0) -> Moti
     held = take.held
     # Movements are told for the right side.
     other_side = rng.random() < 0.5
-    if action == "wave_left" or (other_side and action != "wave_right"):
+    if action.endswith("_left") or (other_side and not action.endswith("_right")):
         rotations, root, held = _mirrored(rotations, root, held)
     heading = turn(y=rng.uniform(0, 360))
     root[:, [0, 2]] -= root[0, [0, 2]]

@@ -315,6 +315,21 @@ class MotionClips:
         )
 
 
+COMMON_NAMES = {
+    **{name: name for name in ("walk", "run", "bow", "punch", "kick")},
+    "dash": "run", "call": "phone_call",
+    **{f"walk-turn-{side}": f"turn_{side}" for side in SIDES},
+    **{f"raise-up-{side}-hand": f"raise_{side}" for side in SIDES}, "raise-up-both-hands": "raise_both",
+    **{f"wave-{side}-hand": f"wave_{side}" for side in SIDES}, "wave-both-hands": "wave_both",
+}  # fmt: skip
+"""Actions of the Bandai-Namco set and ours that mean the same."""
+
+
+def with_common_names(clips: MotionClips) -> MotionClips:
+    """The clips with actions named as the procedural ones are, where they mean the same."""
+    return replace(clips, actions=tuple(COMMON_NAMES.get(action, action) for action in clips.actions))
+
+
 def split_by_style(clips: MotionClips, split: str) -> MotionClips:
     """The clips of a split: ``train``, ``val``, ``test`` or ``all``.
 

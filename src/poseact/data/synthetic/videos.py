@@ -28,6 +28,8 @@ BOX_MARGIN = 1.4
 PEOPLE = 200
 """Builds and cuts of clothes that one seed has; colours are new in every video."""
 OCCLUSION_MARGIN_M = 0.03
+_AROUND_MIDDLE = 0.15
+"""How far from the middle of a captured clip a part of it may lie, as a share of what is left of it."""
 _SHUTTER = 0.5
 """The share of the time between two frames in which the shutter is open."""
 _PELVIS = FIGURE36.index("pelvis")
@@ -159,8 +161,10 @@ class SyntheticVideos:
 
     - ``frames``: of each video; 1 for stills. ``size``: height and width in pixels.
     - ``motions``: motion capture to perform, one clip after the other; a clip shorter than
-      ``frames`` is shown whole, of a longer one a part drawn at random. Without it, the procedural
-      ``actions``, drawn at random.
+      ``frames`` is shown whole, of a longer one the middle. Without it, the procedural ``actions``,
+      drawn at random.
+    - ``both``: draw one of ``actions`` at random, and where ``motions`` has clips of it, perform one of
+      these in half of the videos, from about its middle.
     - ``photographs``: picture files to take backgrounds from.
 
     The joints are those of `skeleton.FIGURE36`, all valid, some outside the picture.
@@ -177,6 +181,7 @@ class SyntheticVideos:
         motions: MotionClips | None = None,
         photographs: Sequence[Path] = (),
         actions: Sequence[str] = ACTIONS,
+        both: bool = False,
     ) -> None:
         if count < 0 or frames < 1 or min(size) < 32 or seed < 0:
             raise ValueError(
@@ -184,8 +189,10 @@ class SyntheticVideos:
                 f"got {count}, {seed}, {frames}, {size}"
             )
         self.count, self.frames, self.size, self.seed = count, frames, size, seed
-        self.motions, self.photographs = motions, tuple(photographs)
-        self.actions = tuple(sorted(set(motions.actions))) if motions else tuple(actions)
+        self.motions, self.photographs, self.both = motions, tuple(photographs), both
+        captured = set(motions.actions) if motions else set()
+        # Names that are not ours stand alone.
+        self.actions = tuple(actions) if captured <= set(actions) else tuple(sorted(captured))
 
     def __len__(self) -> int:
         return self.count
@@ -195,8 +202,9 @@ class SyntheticVideos:
         """How many frames each video has."""
         if self.motions is None:
             return [self.frames] * self.count
-        own = [min(self.frames, n) for n in self.motions.lengths]
-        return [own[i % len(own)] for i in range(self.count)]
+        drawn = [self._draw(i, np.random.default_rng((self.seed, i)))[1] for i in range(self.count)]
+        own = self.motions.lengths
+        return [self.frames if k is None else min(self.frames, own[k]) for k in drawn]
 
     def __getitem__(self, i: int) -> Track:
         """Video ``i`` in [0, count); raises ``IndexError`` outside."""
@@ -212,11 +220,29 @@ class SyntheticVideos:
         person = _person(self.seed, int(rng.integers(PEOPLE)), tuple(sorted(motion.held.items())))
         return make_film(rng, motion, recoloured(rng, person), self.size, self.photographs)
 
+    def _draw(self, i: int, rng: np.random.Generator) -> tuple[str, int | None]:
+        """The action of video ``i``, and which captured clip is performed; None for procedural ones."""
+        if self.motions is not None and not self.both:
+            number = i % len(self.motions)
+            return self.motions.actions[number], number
+        action = self.actions[rng.integers(len(self.actions))]
+        clips = self._of_action.get(action, ())
+        return action, int(rng.choice(clips)) if len(clips) and rng.random() < 0.5 else None
+
+    @cached_property
+    def _of_action(self) -> dict[str, npt.NDArray[np.int64]]:
+        """The captured clips of each action."""
+        names = np.array(self.motions.actions if self.motions else (), str)
+        return {str(action): np.flatnonzero(names == action) for action in np.unique(names)}
+
     def _motion(self, i: int, rng: np.random.Generator) -> Motion:
-        if self.motions is None:
-            return random_motion(self.actions[rng.integers(len(self.actions))], rng, self.frames, FPS)
-        motion = self.motions[i % len(self.motions)]
-        first = int(rng.integers(len(motion) - self.frames + 1)) if len(motion) > self.frames else 0
+        action, number = self._draw(i, rng)
+        if self.motions is None or number is None:
+            return random_motion(action, rng, self.frames, FPS)
+        motion = self.motions[number]
+        # What begins and ends a clip is not yet or no longer the action.
+        away = rng.uniform(-_AROUND_MIDDLE, _AROUND_MIDDLE) if self.both else 0.0
+        first = round(max(len(motion) - self.frames, 0) * (0.5 + away))
         kept = slice(first, first + self.frames)
         return replace(motion, rotations=motion.rotations[kept], root=motion.root[kept])
 

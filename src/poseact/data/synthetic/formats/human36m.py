@@ -41,8 +41,8 @@ from poseact.video import write_video
 
 LABELS = {
     "walk": "Walking", "phone_call": "Phoning", "wave_left": "Greeting", "wave_right": "Greeting",
-    "wave_both": "Greeting", "drink": "Eating", "idle": "Waiting", "raise_hand": "Directions",
-    "raise_both": "Directions",
+    "wave_both": "Greeting", "drink": "Eating", "other": "Waiting", "raise_left": "Directions",
+    "raise_right": "Directions", "raise_both": "Directions",
 }  # fmt: skip
 """Those of the 15 scored actions that one of ours stands in for."""
 FPS = 50.0
