@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,13 @@ from safetensors.torch import load_file
 from poseact.data.loading import Examples, training_loader
 from poseact.errors import UserError
 from poseact.network import arguments, build
+from poseact.skeleton import LAYOUTS, LSP14
 from poseact.training import checkpoint
 from poseact.training.epoch import step
 from poseact.training.loop import Run, train_chain
 from poseact.training.optimisation import ACTION_PARTS, training_mode
-from poseact.training.recipe import read_chain
+from poseact.training.recipe import NetworkSpec, read_chain
+from poseact.training.start import open_network
 from poseact.weights import load_weights, save_weights
 
 QUIET = Console(quiet=True)
@@ -174,10 +177,33 @@ def test_heads_for_other_labels_are_new_and_the_poses_are_kept(roots, tmp_path):
     assert any(not torch.equal(theirs[name], x) for name, x in heads.items())
 
 
+@pytest.mark.parametrize(("layout", "same_blocks"), [("lsp14", 2), ("pa16", 1)])
+def test_weights_for_other_joints_and_without_depth(roots, tmp_path, layout, same_blocks):
+    """Every joint that both have is where it was, half-way in depth; the last block also saw new joints."""
+    torch.manual_seed(0)
+    args = arguments("small", layout="lsp14", width=16, blocks=2, size=32)
+    old, _ = build(args)
+    for name, x in old.named_parameters():
+        if name.endswith("heat_maps.weight"):
+            x.data.mul_(3000)  # so that joints are somewhere
+    save_weights(tmp_path / "old.safetensors", old, args, {})
+    (recipe,) = read_chain("mpii.yaml", [*roots, *(s for s in SMALL if "penn" not in s)])
+    spec = NetworkSpec(weights=str(tmp_path / "old.safetensors"), layout=layout, depth_maps=8)
+    network, source = open_network(replace(recipe, network=spec), (), None)
+    assert source == str(tmp_path / "old.safetensors") and network.arguments["depth_maps"] == 8
+    image = torch.rand(2, 3, 32, 32)
+    before, after = old.eval()(image), network.eval()(image)
+    rows = [LAYOUTS[layout].index(joint) for joint in LSP14.joints]
+    assert float(before.pose.detach().std((0, 1)).min()) > 0.01
+    for k in range(same_blocks):
+        mine, theirs = after.blocks[k].pose[:, rows], before.blocks[k].pose
+        assert (mine[..., :2] - theirs).abs().max() < 1e-5 and (mine[..., 2] - 0.5).abs().max() < 1e-5
+        assert (after.blocks[k].visibility[:, rows] - before.blocks[k].visibility).abs().max() < 1e-5
+
+
 @pytest.mark.parametrize(("change", "message"), [
     ("network.width=32", "leave out network.width"),
     ("network.blocks=2", "leave out network.width"),
-    ("network.layout=mpii16", "network.layout"),
     ("network.frames=6", "multiples of 4"),
     ("network.weights=nothing.safetensors", "nothing.safetensors"),
     ("data.validation={set: mpii, split: val}", "to score actions"),

@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from poseact.data import NAMES, SYNTHETIC_FRAMES, open_data
 from poseact.data.clips import TrackSource, is_tracks
 from poseact.data.loading import SampleSource, chosen
 from poseact.errors import UserError
 from poseact.network import MultitaskNetwork, arguments, build
+from poseact.skeleton import Layout
 from poseact.training.optimisation import ACTION_PARTS
 from poseact.training.recipe import NetworkSpec, Recipe
 from poseact.weights import load_model
+
+_WRITES_MAPS, _READS_MAPS = ".heat_maps.weight", ".reinject.conv.weight"
+State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,10 @@ def open_network(
     """The network that a stage starts with, and where its weights came from.
 
     ``before``: the weights of the stage before. The network carries its ``layout``, ``action_labels``
-    and ``arguments``. Action heads are taken over where their labels are the data's; heads for other
-    labels are new, unless they come from the stage before: that raises `UserError`, as do arguments
-    that do not fit the weights, and labels that are missing.
+    and ``arguments``. Of weights for other joints, or without depth, each joint's heat map is found by
+    its name; the joints that they do not have are new. Action heads are taken over where their labels
+    are the data's; heads for other labels are new, unless they come from the stage before: that raises
+    `UserError`, as do arguments that do not fit the weights, and labels that are missing.
     """
     source = recipe.network.weights or before
     start = None if source is None else load_model(source)
@@ -77,9 +84,7 @@ def open_network(
                 f"{source}: the labels do not match: {_listed(start.action_labels)} there, "
                 f"{_listed(labels)} in the data"
             )
-        _take_over(start, network, str(source), heads=same)
-        if start.layout != layout:
-            raise UserError(f"network.layout: expected {start.layout.name} as in {source}, got {layout.name}")
+        _take_over(start, network, layout, str(source), heads=same)
     network.layout, network.arguments, network.action_labels = layout, args, labels
     return network, None if source is None else str(source)
 
@@ -128,9 +133,13 @@ def _arguments(spec: NetworkSpec, labels: tuple[str, ...], start: MultitaskNetwo
     return {k: v for k, v in args.items() if k not in ("actions", "frames", "pose_stream")}
 
 
-def _take_over(start: MultitaskNetwork, network: MultitaskNetwork, source: str, heads: bool) -> None:
+def _take_over(
+    start: MultitaskNetwork, network: MultitaskNetwork, layout: Layout, source: str, heads: bool
+) -> None:
     """Copy the pose part, and with ``heads`` the action heads where they fit."""
     theirs, mine = start.state_dict(), network.state_dict()
+    if start.layout != layout or start.reader.depth_maps != network.reader.depth_maps:
+        _move_maps(start, network, layout, theirs, mine)
     fits = {name: name in theirs and theirs[name].shape == mine[name].shape for name in mine}
     action = [name for name in mine if name.split(".")[0] in ACTION_PARTS]
     for name in mine.keys() - action:
@@ -143,3 +152,29 @@ def _take_over(start: MultitaskNetwork, network: MultitaskNetwork, source: str, 
     if heads and all(fits[name] for name in action):
         kept += action
     network.load_state_dict({name: theirs[name] for name in kept}, strict=False)
+
+
+def _move_maps(
+    start: MultitaskNetwork, network: MultitaskNetwork, layout: Layout, theirs: State, mine: State
+) -> None:
+    """Put the layers around the heat maps of ``start`` into the form of ``network``, in ``theirs``.
+
+    All depths of a joint get the mean of the depths there, so that the network answers the same in the
+    plane, and half-way in depth; what is read back from the maps is divided among them.
+    """
+    before = start.reader.depth_maps or 1
+    depths = network.reader.depth_maps or 1
+    kept = [joint for joint in layout.joints if joint in start.layout.joints]
+    rows = [start.layout.index(joint) for joint in kept]
+    places = [layout.index(joint) for joint in kept]
+    for name in mine.keys() & theirs.keys():
+        if name.endswith(_WRITES_MAPS):
+            found = theirs[name].unflatten(0, (before, -1)).mean(0)
+            new = mine[name].unflatten(0, (depths, -1)).clone()
+            new[:, places] = found[rows]
+            theirs[name] = new.flatten(0, 1)
+        elif name.endswith(_READS_MAPS):
+            found = theirs[name].unflatten(1, (before, -1)).sum(1) / depths
+            new = mine[name].unflatten(1, (depths, -1)).clone()
+            new[:, :, places] = found[:, None, rows]
+            theirs[name] = new.flatten(1, 2)
