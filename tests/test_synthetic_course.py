@@ -1,0 +1,53 @@
+"""Films of several movements are whole: no jumps, no false labels, nothing under the floor."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from poseact.data import open_data
+from poseact.data.synthetic.actions import ACTIONS, random_motion
+from poseact.data.synthetic.course import Courses, joined
+from poseact.data.synthetic.placing import placed
+from poseact.data.synthetic.rig import random_lengths
+from poseact.data.synthetic.videos import FPS
+
+
+def test_movements_follow_each_other_without_a_jump():
+    for i in range(4):
+        film, performed = Courses(4, seconds=8, seed=3).film(i)
+        assert 8 * FPS <= len(film) < 24 * FPS
+        apart = np.linalg.norm(np.diff(film.joints, axis=0), axis=-1) * FPS
+        assert apart.max() < 12  # metres a second: a hand that strikes
+        assert film.joints[..., 1].min() > 0
+        assert performed and all(p.action in ACTIONS[:-1] for p in performed)
+        rests = np.diff([edge for p in performed for edge in (p.first, p.last)])[1::2]
+        assert all(0 < p.first <= p.last < len(film) for p in performed) and (rests > FPS).all()
+
+
+def test_a_course_depends_on_its_seed_alone_and_is_drawn():
+    first, again = (Courses(3, seconds=4, seed=5).film(1) for _ in range(2))
+    assert first[1] == again[1] and np.array_equal(first[0].joints, again[0].joints)
+    image = first[0].picture(20, 2).image
+    assert np.array_equal(image, again[0].picture(20, 2).image) and image.std() > 5
+
+
+def test_unknown_movements_are_no_action(shared):
+    source = open_data("synthetic", shared / "data" / "mocap" / "motions.npz", "test")
+    for known in (True, False):
+        films = [Courses(4, 6, known=known, motions=source.motions, seed=1).film(i) for i in range(4)]
+        assert all(bool(performed) == known for _, performed in films)
+
+
+def test_turns_keep_their_side_wherever_they_begin():
+    rng = np.random.default_rng(4)
+    lengths = random_lengths(rng)
+    names = ("turn_left", "other", "turn_right", "push_up", "turn_left")
+    parts = [placed(random_motion(name, rng, 60), lengths) for name in names]
+    rotations, root, begins = joined(parts, lengths)
+    assert begins[0] == 0 and np.diff(begins).tolist() == [75] * 4 and len(root) == 4 * 75 + 60
+    facing = rotations[:, 0]
+    heading = np.rad2deg(np.unwrap(np.arctan2(-facing[:, 2, 0], facing[:, 0, 0])))
+    for name, begin in zip(names, begins, strict=True):
+        way = heading[begin + 59] - heading[begin]
+        assert {"turn_left": 45 < way < 145, "turn_right": -145 < way < -45}.get(name, abs(way) < 45)
+        assert abs(heading[begin] - heading[max(begin - 16, 0)]) < 1e-6  # headed as before
