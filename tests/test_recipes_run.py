@@ -86,7 +86,13 @@ def small(name, weights):
     chain = read_chain(name, [])
     first = chain[0].name
     start = [] if first == "folder" else [f"{first}:network.width=16", f"{first}:network.blocks=1"]
-    counted = ["data.train.synthetic.count=6"] if "synthetic" in chain[0].data.train else []
+    counted = [
+        f"{stage.name}:data.train.synthetic.count=6" for stage in chain if "synthetic" in stage.data.train
+    ]
+    if name.startswith("small-"):  # without motion capture
+        counted += [f"{stage.name}:data.train.synthetic.split=train" for stage in chain[1:]]
+        counted += [f"{stage.name}:data.validation.split=val" for stage in chain[2:]]
+        counted += ["small-pose:data.train.lspet.split=all", "small-pose:data.validation.split=all"]
     batch = 4 if first in ("penn-pose", "penn-joint", "lspet") else 3 if first == "ntu-pose" else 2
     batches = ["training.batch=2", f"{first}:training.batch={batch}"]
     return [*EVERYWHERE, *start, *own.get(first, []), *counted, *batches]
