@@ -11,6 +11,7 @@ from poseact.cli import main
 from poseact.data import open_data
 from poseact.data.augment import Augmentation
 from poseact.data.clips import still
+from poseact.data.images import write_png
 from poseact.data.loading import Examples, training_loader
 from poseact.data.lspet import LspExtended
 from poseact.data.pack import open_pack, pack
@@ -87,6 +88,22 @@ def test_synthetic_people(tmp_path, capsys):
         one, two = (crop(still(track, 1)) for track in (a, b))
         assert np.abs(one["pose"] - two["pose"]).max() < 1e-5
         assert np.abs(one["frames"].astype(float) - two["frames"]).mean() < 6
+
+
+def test_photographs_behind_synthetic_people(tmp_path, capsys):
+    command = ["data", "pack", "synthetic", "--split", "val", "--count", "12", "--frames", "1"]
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "broken.jpg").write_bytes(b"no picture")
+    own = [*command, "--photographs", str(pictures), "--out", str(tmp_path / "own")]
+    assert main(own) == 2 and "none of 1 decodes" in capsys.readouterr().err
+    write_png(pictures / "red.png", np.full((64, 64, 3), (220, 10, 10), np.uint8))
+    assert main(own) == 0
+    redness = [
+        np.mean([t.frames.read([0])[0][0][:, :, 0].astype(float).mean() for t in open_data("synthetic", *s)])
+        for s in ((tmp_path / "own", "val"), (None, "val", 12, 1))
+    ]
+    assert redness[0] > redness[1] + 10
 
 
 def test_cameras_see_the_crop(photographs, tmp_path):

@@ -107,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     pack.add_argument("--count", type=int, metavar="N", help="synthetic videos (500)")
     pack.add_argument("--frames", type=int, default=48, metavar="F", help="of a synthetic video (48)")
+    pack.add_argument(
+        "--photographs", type=Path, metavar="DIR", help="pictures for what is behind synthetic people"
+    )
     pack.add_argument("--raw", action="store_true", help="plain pixels: ten times larger, faster to read")
     _render_options(_verb(jobs, "render", _data_render, "write synthetic people as a data set of files"))
 
@@ -482,7 +485,7 @@ def _data_pack(args: argparse.Namespace, console: Console) -> None:
     from poseact.data import open_data
     from poseact.data.pack import pack
 
-    source = open_data(args.data, args.root, args.split, args.count, args.frames)
+    source = open_data(args.data, args.root, args.split, args.count, args.frames, args.photographs)
     damaged = pack(source, args.data, args.split, args.out, args.size, console, args.raw)
     console.print(f"packed: {args.out / args.split}; use --root {args.out} with --split {args.split}")
     for message in damaged:

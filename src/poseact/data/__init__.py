@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from poseact.data.clips import Stills, TrackSource, is_tracks
+from poseact.data.images import readable_pictures
 from poseact.data.loading import SampleSource
 from poseact.data.pack import is_pack, open_pack
 from poseact.errors import UserError
@@ -30,14 +31,20 @@ SYNTHETIC_COUNT, SYNTHETIC_FRAMES = 500, 48
 
 
 def open_data(
-    name: str, root: Path | None, split: str, count: int | None = None, frames: int = SYNTHETIC_FRAMES
+    name: str,
+    root: Path | None,
+    split: str,
+    count: int | None = None,
+    frames: int = SYNTHETIC_FRAMES,
+    photographs: Path | None = None,
 ) -> SampleSource | TrackSource:
     """A data set by name and split, as it unpacks or packed.
 
     ``root``: its folder; for ``synthetic`` a file of motion capture, or None for procedural actions; the
     splits ``train-both``, ``val-both`` and ``test-both`` show movements of both kinds.
     ``count``, ``frames``: the number of synthetic videos, and the length of each; 1 is quickest for
-    stills; packed ones are as they were packed. Raises `UserError` on an unknown name or split, or a
+    stills; packed ones are as they were packed. ``photographs``: a folder of pictures for what is behind
+    synthetic people. Raises `UserError` on an unknown name or split, or a
     missing folder.
     """
     if name not in NAMES:
@@ -45,13 +52,15 @@ def open_data(
     if root is not None and is_pack(root, split):
         return open_pack(root, name, split)
     if name == "synthetic":
-        return _synthetic(root, split, count, frames)
+        return _synthetic(root, split, count, frames, photographs)
     if root is None:
         raise UserError(f"{name}: expected the folder of the data set; give it with --root")
     return _reader(name)[0](root, split)
 
 
-def _synthetic(root: Path | None, split: str, count: int | None, frames: int) -> TrackSource:
+def _synthetic(
+    root: Path | None, split: str, count: int | None, frames: int, photographs: Path | None
+) -> TrackSource:
     from poseact.data.synthetic import SyntheticVideos
     from poseact.data.synthetic.actions import ACTIONS
     from poseact.data.synthetic.capture import read_motions_npz, split_by_style, with_common_names
@@ -68,6 +77,7 @@ def _synthetic(root: Path | None, split: str, count: int | None, frames: int) ->
         frames,
         seed=SYNTHETIC_SEEDS[part],
         motions=motions,
+        photographs=() if photographs is None else readable_pictures(photographs),
         actions=SYNTHETIC_EIGHT if kind == "eight" else ACTIONS,
         both=kind == "both",
     )

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,21 @@ def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
     """Write (H, W, 3) uint8 RGB; the file appears whole or not at all."""
     _, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     write_whole(path, data.tobytes())
+
+
+def readable_pictures(folder: Path) -> tuple[Path, ...]:
+    """The pictures of a folder, one of which decodes at least.
+
+    Raises `UserError` where the folder is missing, or none of its pictures decodes.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected one of pictures; check --photographs")
+    found = tuple(image_paths(folder))
+    for path in found:
+        with suppress(UserError):
+            read_image(path, 8)
+            return found
+    raise UserError(f"{folder}: expected pictures, but none of {len(found)} decodes; check --photographs")
 
 
 def write_whole(path: Path, data: bytes) -> None:

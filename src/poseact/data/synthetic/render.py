@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from poseact.data.images import image_paths, read_image, write_whole
+from poseact.data.images import readable_pictures, write_whole
 from poseact.data.synthetic.actions import ACTIONS
 from poseact.data.synthetic.capture import read_bvh, read_motions_npz
 from poseact.data.synthetic.formats import clips, human36m, mpii, ntu, penn_action
@@ -108,7 +107,7 @@ def render_set(
         seed=_at_least("--seed", 0, seed),
         actions=_actions(form, chosen, captured, actions),
         captured=captured,
-        photographs=() if photographs is None else _photographs(photographs),
+        photographs=() if photographs is None else readable_pictures(photographs),
     )
     tasks = chosen.tasks(order)
     _claim(order, form, motions, photographs)
@@ -157,18 +156,6 @@ def read_captured(path: Path) -> Captured:
 def _bvh(file: Path, folder: Path) -> Motion:
     own = re.sub(r"[-_ ]*\d*$", "", file.stem) or file.stem
     return replace(read_bvh(file), action=own if file.parent == folder else file.parent.name)
-
-
-def _photographs(folder: Path) -> tuple[Path, ...]:
-    """The pictures of the folder, one of which decodes at least; a scene does without one that does not."""
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; expected one of pictures; check --photographs")
-    found = tuple(image_paths(folder))
-    for path in found:
-        with suppress(UserError):
-            read_image(path, 8)
-            return found
-    raise UserError(f"{folder}: expected pictures, but none of {len(found)} decodes; check --photographs")
 
 
 def _at_least(name: str, least: int, value: int) -> int:
