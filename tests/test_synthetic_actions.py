@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poseact.data.synthetic.actions import ACTIONS, MOVEMENTS, ROOT_HEIGHT, holding, random_motion
+from poseact.data.synthetic.actions import ACTIONS, MOVEMENTS, holding, random_motion
+from poseact.data.synthetic.curves import ROOT_HEIGHT
 from poseact.data.synthetic.placing import (
     INDEX,
     SOLE,

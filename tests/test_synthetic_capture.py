@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poseact.data.synthetic.actions import ROOT_HEIGHT, random_motion
+from poseact.data.synthetic.actions import random_motion
 from poseact.data.synthetic.capture import MotionClips, measured_lengths, read_bvh, read_motions_npz
+from poseact.data.synthetic.curves import ROOT_HEIGHT
 from poseact.data.synthetic.placing import INDEX, SOLE, average_lengths, figure_joints, placed, sole_vectors
 from poseact.data.synthetic.rig import (
     PARENTS,

@@ -13,7 +13,8 @@ import pytest
 
 from poseact.data.images import write_png
 from poseact.data.synthetic import rig
-from poseact.data.synthetic.actions import ACTIONS, ROOT_HEIGHT, random_motion
+from poseact.data.synthetic.actions import ACTIONS, random_motion
+from poseact.data.synthetic.curves import ROOT_HEIGHT
 from poseact.data.synthetic.effects import Flaws, tone_curve
 from poseact.data.synthetic.mesh import Person, posed, random_person
 from poseact.data.synthetic.placing import average_lengths, figure_joints, placed

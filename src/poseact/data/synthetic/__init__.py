@@ -1,7 +1,8 @@
 """Synthetic people: exact 2D, 3D, depth, visibility, occlusion and actions without a download.
 
     rig.py          the skeleton: bones, joints of every layout, forward kinematics
-    actions.py      procedural movements;  capture.py: motion capture (BVH, npz) on the same skeleton
+    actions.py      procedural movements, of smooth curves (curves.py);  capture.py: motion capture (BVH, npz)
+                    on the same skeleton;  course.py: one movement after the other
     placing.py      a movement on a body of other proportions, feet on the floor
     mesh.py         a person: skinned mesh (skinning.py) in random clothes (wardrobe.py)
     scene.py        camera, light, shadow, occluders;  background.py and effects.py: what is behind, and

@@ -1,77 +1,60 @@
 """Procedural movements: every action's angles and footholds as smooth curves over time.
 
-An action is a function that draws its style and returns *curves*: for each name one number, or
-one (F,) array, in degrees or in metres of a body 1.7 m tall. `_assembled` turns curves into
-rotations: the trunk and the arms by their angles, the legs (and the arms that must be somewhere)
-by reaching. One-sided actions are told for the right side; half of them are mirrored.
-
-Curves, all optional:
-
-- pelvis: ``x``, ``z`` its place; ``crouch`` how far it stands below where straight legs would
-  hold it and ``level`` how far it follows their reach, or ``height``, to keep where the legs
-  allow it, or ``y``, its exact height; ``pitch`` (> 0 bows), ``yaw`` (> 0 to the left), ``roll``.
-- trunk and head, each against what carries it: ``bend``, ``twist``, ``side``; ``nod``, ``turn``, ``tilt``.
-- arms, ``left_`` or ``right_``: ``raise`` in the vertical ``plane`` (0 front, 90 to the side),
-  ``arm_twist`` (> 0 inwards), ``elbow``, ``wrist`` (> 0 to the palm), ``shrug``.
-- feet: ``foot_x``, ``foot_z`` the ankle of the flat foot; ``lift`` of its lowest point; ``yaw``;
-  ``toe`` (> 0 on tiptoe, < 0 on the heel); ``knee_out``.
-- in metres from the thorax along the chest's axes: ``hand_at`` (F, 3) or ``wrist_at``, with
-  ``elbow_to``, where the elbow points; ``hand_pose`` (3, 3) the hand against the chest.
-- ``wrist_on`` (3,) where a hand lies on the floor, and ``hand_lies`` (3, 3) how.
+An action is a function that draws its style and returns *curves* (see `curves`) from a posture and what
+is moved in it. One-sided actions are told for the right side; half of them are mirrored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from poseact.data.synthetic.curves import (
+    AKIMBO,
+    BALL,
+    BEHIND,
+    BODY,
+    CLASPED,
+    HELD_UP,
+    POCKET,
+    ROOT_HEIGHT,
+    Curves,
+    Rng,
+    assembled,
+    begun_at,
+    between,
+    both,
+    cycles,
+    efforts,
+    hanging,
+    keyed,
+    other_arm,
+    part_of,
+    placed_hand,
+    smooth_noise,
+    standing,
+    sway,
+    through,
+    with_added,
+    with_noise,
+)
 from poseact.data.synthetic.placing import (
     INDEX,
     PALM,
     SOLE,
-    average_lengths,
-    cross,
     leg_length,
-    reaching,
-    set_arm,
     smoothstep,
     sole_vectors,
     times,
     turn,
-    unit,
 )
-from poseact.data.synthetic.rig import BONES, LENGTH_SHARES, SIDES, FloatArray, Motion, rest_vectors, starts
+from poseact.data.synthetic.rig import BONES, SIDES, FloatArray, Motion
 
-Rng = np.random.Generator
-Curves = dict[str, Any]
-
-_LEG = LENGTH_SHARES["thigh"] + LENGTH_SHARES["shank"] + 0.4 * LENGTH_SHARES["foot"]
-ROOT_HEIGHT = 1.7 * _LEG + SOLE
-"""Metres at which the pelvis of the reference body stands, which is 1.7 m tall."""
-_BODY = average_lengths(ROOT_HEIGHT)
-_ANKLE, _BALL = -sole_vectors(_BODY)[0, 1], _BODY["foot"]
 _MIRROR = np.array([-1.0, 1, 1])
-
-LIMITS: dict[str, tuple[float, float]] = {
-    "bend": (-30, 80), "side": (-35, 35), "twist": (-45, 45),
-    "nod": (-40, 40), "turn": (-65, 65), "tilt": (-25, 25),
-    "raise": (-50, 175), "plane": (-30, 110), "arm_twist": (-80, 80), "elbow": (0, 148), "wrist": (-50, 60),
-    "shrug": (-8, 30), "toe": (-50, 85), "knee_out": (-30, 60),
-}  # fmt: skip
-"""Least and greatest angle in degrees. Knee and elbow fold by 148 at most."""
-_NOISE = {
-    "pitch": 0.8, "yaw": 1.2, "roll": 0.8, "bend": 1.2, "side": 1.2, "twist": 1.5,
-    "nod": 3, "turn": 4, "tilt": 1.5,
-    "raise": 2, "plane": 3, "arm_twist": 3, "elbow": 2.5, "wrist": 2, "shrug": 0.5, "knee_out": 1.0,
-    "x": 0.004, "z": 0.004, "crouch": 0.002, "hand_at": 0.004, "wrist_at": 0.006,
-}  # fmt: skip
-"""Size of the smooth noise on each curve, degrees or metres."""
-_CENTRAL = ("pitch", "yaw", "roll", "bend", "side", "twist", "nod", "turn", "tilt")
-_OF_ARM = ("raise", "plane", "arm_twist", "elbow", "wrist", "shrug")
 
 
 @dataclass
@@ -80,299 +63,6 @@ class _Take:
 
     curves: Curves
     held: dict[str, str] = field(default_factory=dict)
-
-
-# --- curves -------------------------------------------------------------------------------------
-
-
-def _phase(rng: Rng, t: FloatArray, rate: float) -> FloatArray:
-    """Cycles done at times ``t`` (F,) seconds: begins anywhere, about ``rate`` a second."""
-    wobble = 0.05 * rng.random() * np.sin(2 * np.pi * (rng.uniform(0.1, 0.3) * t + rng.random()))
-    return np.asarray(rng.random() + rate * t + wobble)
-
-
-def _through(phase: FloatArray, at: list[float], values: list[Any]) -> FloatArray:
-    """A periodic curve of period 1 through ``values`` at phases ``at``; it never overshoots.
-
-    Monotone cubic pieces: where the values turn, or rest, the curve is level. Values may be
-    numbers, for a curve (F,), or vectors, for one (F, 3).
-    """
-    knots, given = np.array([*at, at[0] + 1]), np.array([*values, values[0]], float)
-    width = np.diff(knots)
-    flat = given.reshape(len(given), -1)
-    slope = np.diff(flat, axis=0) / width[:, None]
-    back = np.roll(slope, 1, axis=0)
-    product = slope * back
-    tangent = np.where(product > 0, 2 * product / np.where(product > 0, slope + back, 1), 0)
-    where = (phase - at[0]) % 1 + at[0]
-    k = np.clip(np.searchsorted(knots, where, side="right") - 1, 0, len(width) - 1)
-    u = ((where - knots[k]) / width[k])[:, None]
-    ends = flat[k], flat[k + 1]
-    leaving, arriving = tangent[k] * width[k, None], tangent[(k + 1) % len(width)] * width[k, None]
-    curve = (
-        ends[0] * (1 + 2 * u) * (1 - u) ** 2 + ends[1] * u * u * (3 - 2 * u)
-        + leaving * u * (1 - u) ** 2 - arriving * u * u * (1 - u)
-    )  # fmt: skip
-    return np.asarray(curve[:, 0] if given.ndim == 1 else curve)
-
-
-def _keyed(phase: FloatArray, at: list[float], **values: Sequence[float]) -> Curves:
-    """Many curves through their values at the same phases."""
-    columns = _through(phase, at, list(zip(*values.values(), strict=True)))
-    return dict(zip(values, columns.T, strict=True))
-
-
-def _between(rest: Any, there: Any, share: FloatArray) -> FloatArray:
-    """From ``rest`` to ``there``, numbers or vectors, by ``share`` (F,)."""
-    rest, there = np.asarray(rest, float), np.asarray(there, float)
-    s = share[:, None] if max(rest.ndim, there.ndim) and (rest.shape or there.shape)[-1] == 3 else share
-    return np.asarray(rest + s * (there - rest))
-
-
-def _noise(rng: Rng, t: FloatArray, rows: int) -> FloatArray:
-    """Smooth noise (rows, F) of about unit size: a few slow waves."""
-    waves = rng.uniform(0.1, 0.9, (rows, 3, 1))
-    angle = 2 * np.pi * (waves * t + rng.random((rows, 3, 1)))
-    return np.asarray((rng.uniform(0.3, 1, (rows, 3, 1)) * np.cos(angle)).sum(1) / 1.2)
-
-
-def _with_noise(curves: Curves, rng: Rng, t: FloatArray) -> Curves:
-    """The curves as arrays, with noise and within the limits."""
-    # Feet turn on the floor only where they are told to.
-    sizes = {name: 0.0 if name.endswith("_yaw") else _NOISE.get(_part(name), 0.0) for name in curves}
-    rows = {name: 3 if _part(name) in ("hand_at", "wrist_at") else 1 for name in curves}
-    noise = _noise(rng, t, sum(n for name, n in rows.items() if sizes[name]))
-    done: Curves = {}
-    used = 0
-    for name, given in curves.items():
-        value = np.asarray(given, float)
-        if sizes[name]:
-            extra = sizes[name] * noise[used : used + rows[name]]
-            used += rows[name]
-            value = value + (extra.T if rows[name] == 3 else extra[0])
-        if _part(name) in LIMITS:
-            value = np.clip(value, *LIMITS[_part(name)])
-        done[name] = value
-    return done
-
-
-def _part(name: str) -> str:
-    return name.removeprefix("left_").removeprefix("right_")
-
-
-def _both(**curves: Any) -> Curves:
-    """The same curves for both sides."""
-    return {f"{side}_{name}": value for side in SIDES for name, value in curves.items()}
-
-
-# --- from curves to rotations -------------------------------------------------------------------
-
-
-def _assembled(curves: Curves, frames: int) -> tuple[FloatArray, FloatArray]:
-    """Rotations (F, B, 3, 3) and the pelvis (F, 3) of the reference body."""
-    get = curves.get
-    rotations = np.empty((frames, len(BONES), 3, 3))
-    zero = np.zeros(frames)
-    central = {name: get(name, 0.0) + zero for name in _CENTRAL}
-    angles = np.stack([
-        np.stack([central["pitch"], central["yaw"], central["roll"]]),
-        np.stack([central["bend"], central["twist"], central["side"]]) / 2,
-        np.stack([central["nod"] + 16, central["turn"], central["tilt"]]) / 2,
-        np.stack([central["nod"] - 16, central["turn"], central["tilt"]]) / 2,
-        *(np.stack([zero, zero, sign * _lifted(get, side) + zero]) for side, sign in SIDES.items()),
-    ])  # fmt: skip
-    turned = turn(*np.moveaxis(angles, 1, 0))
-    rotations[:, 0] = turned[0]
-    rotations[:, INDEX["lumbar"]] = turned[0] @ turned[1]
-    chest = rotations[:, INDEX["lumbar"]] @ turned[1]
-    rotations[:, INDEX["chest"]] = chest
-    rotations[:, INDEX["neck"]] = chest @ turned[2]
-    rotations[:, INDEX["skull"]] = rotations[:, INDEX["neck"]] @ turned[3]
-    for k, side in enumerate(SIDES):
-        rotations[:, INDEX[f"{side}_clavicle"]] = chest @ turned[4 + k]
-        _arm(rotations, curves, side, turned[4 + k])
-    root = _legs(rotations, curves, frames)
-    for side in SIDES:
-        if f"{side}_wrist_on" in curves:
-            shoulder = starts(rotations, root, _BODY)[:, INDEX[f"{side}_upper_arm"]]
-            wrist = np.broadcast_to(curves[f"{side}_wrist_on"], shoulder.shape)
-            set_arm(rotations, shoulder, wrist, side, _BODY)
-            rotations[:, INDEX[f"{side}_hand"]] = curves[f"{side}_hand_lies"]
-    return rotations, root
-
-
-def _lifted(get: Callable[..., Any], side: str) -> Any:
-    """Degrees by which a shoulder rises: by itself, and with its arm."""
-    return get(f"{side}_shrug", 0.0) + 20 * smoothstep(np.asarray(get(f"{side}_raise", 0.0)), 20, 175)
-
-
-def _arm(rotations: FloatArray, curves: Curves, side: str, clavicle: FloatArray) -> None:
-    sign, frames = SIDES[side], len(rotations)
-    own = {name: np.broadcast_to(curves.get(f"{side}_{name}", 0.0), frames) for name in _OF_ARM}
-    chest = rotations[:, INDEX["chest"]]
-    zero = np.zeros(frames)
-    turns = turn(
-        np.stack([zero, -own["raise"], zero, -own["elbow"], -own["wrist"]]),
-        sign * np.stack([own["plane"], zero, -own["plane"] - own["arm_twist"], zero, zero]),
-    )
-    pose = curves.get(f"{side}_hand_pose")
-    wrist = _wrist(curves, side)
-    if wrist is None:
-        upper = chest @ turns[0] @ turns[1] @ turns[2]
-        lower = upper @ turns[3]
-    else:
-        shoulder = times(clavicle, rest_vectors(_BODY)[f"{side}_clavicle"])
-        elbow_to = np.asarray(curves.get(f"{side}_elbow_to", [0.5 * sign, -0.6, -0.5]), float)
-        hinge = cross(unit(wrist - shoulder), unit(elbow_to))
-        bones = reaching(
-            shoulder, np.broadcast_to(wrist, shoulder.shape), _BODY["upper_arm"], _BODY["forearm"], hinge, -1
-        )
-        upper, lower = chest @ bones[0], chest @ bones[1]
-    rotations[:, INDEX[f"{side}_upper_arm"]], rotations[:, INDEX[f"{side}_forearm"]] = upper, lower
-    rotations[:, INDEX[f"{side}_hand"]] = lower @ turns[4] if pose is None else chest @ pose
-
-
-def _wrist(curves: Curves, side: str) -> FloatArray | None:
-    """Where the wrist must be, (F, 3) or (3,) from the thorax in the chest's axes; None if free."""
-    hand = curves.get(f"{side}_hand_at")
-    if hand is not None:
-        pose = curves.get(f"{side}_hand_pose", turn(x=-90))
-        return np.asarray(hand - np.asarray(pose) @ rest_vectors(_BODY)[f"{side}_hand"])
-    wrist = curves.get(f"{side}_wrist_at")
-    return None if wrist is None else np.asarray(wrist)
-
-
-def _legs(rotations: FloatArray, curves: Curves, frames: int) -> FloatArray:
-    """Set feet and legs, in place; the pelvis (F, 3) where they hold it."""
-    root = np.zeros((frames, 3))
-    root[:, 0], root[:, 2] = curves.get("x", 0.0), curves.get("z", 0.0)
-    ankles, hips, highest = {}, {}, []
-    for side, sign in SIDES.items():
-        foot, ankles[side] = _foot(curves, side, frames)
-        rotations[:, INDEX[f"{side}_foot"]] = foot
-        hips[side] = rotations[:, 0, :, 0] * (sign * _BODY["hip_width"])
-        away = ankles[side] - root - hips[side]
-        reach = (0.998 * leg_length(_BODY)) ** 2 - away[:, 0] ** 2 - away[:, 2] ** 2
-        highest.append(ankles[side][:, 1] + np.sqrt(np.maximum(reach, 0.01)) - hips[side][:, 1])
-    root[:, 1] = _height(curves, _lower(*highest))
-    for side, sign in SIDES.items():
-        out = np.broadcast_to(sign * curves.get(f"{side}_knee_out", 5.0), frames)
-        hinge = rotations[:, 0] @ turn(y=out)[:, :, 0, None]
-        bones = reaching(root + hips[side], ankles[side], _BODY["thigh"], _BODY["shank"], hinge[..., 0], 1)
-        rotations[:, INDEX[f"{side}_thigh"]], rotations[:, INDEX[f"{side}_shank"]] = bones
-    return root
-
-
-def _height(curves: Curves, highest: FloatArray) -> Any:
-    """The pelvis's height: told exactly, wished for, or as the legs bear it."""
-    if "y" in curves:
-        return curves["y"]
-    if "height" in curves:
-        return _lower(highest, curves["height"])
-    # Walkers do not rise and sink by as much as stiff legs would make them.
-    level = highest.min() + curves.get("level", 1.0) * (highest - highest.min())
-    return level - curves.get("crouch", 0.01)
-
-
-def _lower(a: FloatArray, b: FloatArray, round_off: float = 0.004) -> FloatArray:
-    """The lower of two, with a rounded corner."""
-    return np.asarray((a + b - np.sqrt((a - b) ** 2 + round_off**2)) / 2)
-
-
-def _foot(curves: Curves, side: str, frames: int) -> tuple[FloatArray, FloatArray]:
-    """A foot's rotation (F, 3, 3) and its ankle (F, 3); it rolls over its ball or its heel."""
-    sign = SIDES[side]
-    own = {
-        name: np.broadcast_to(curves.get(f"{side}_{name}", rest), frames)
-        for name, rest in (
-            ("foot_x", 0.1 * sign), ("foot_z", 0.0), ("lift", 0.0), ("yaw", 8.0 * sign), ("toe", 0.0),
-        )
-    }  # fmt: skip
-    flat, pitched = turn(y=own["yaw"]), turn(x=own["toe"])
-    ball, heel = sole_vectors(_BODY)
-    pivot = np.where(own["toe"][:, None] >= 0, ball, heel)
-    ankle = times(flat, pivot - times(pitched, pivot))
-    ankle[:, 0] += own["foot_x"]
-    ankle[:, 1] += own["lift"] + SOLE + _ANKLE
-    ankle[:, 2] += own["foot_z"]
-    return flat @ pitched, ankle
-
-
-# --- standing, and what the other arm does --------------------------------------------------------
-
-
-def _standing(rng: Rng) -> Curves:
-    """A posture on both feet, arms hanging; the movements write over it."""
-    half = rng.uniform(0.07, 0.17)
-    fore = rng.normal(0, 0.03)
-    slouch = rng.uniform(0, 9)
-    return {
-        "crouch": rng.uniform(0, 0.008), "x": rng.normal(0, 0.01), "z": rng.normal(-0.01, 0.015),
-        "pitch": rng.normal(0, 2), "yaw": rng.normal(0, 3), "roll": rng.normal(0, 1.5),
-        "bend": slouch, "side": rng.normal(0, 2), "twist": rng.normal(0, 3),
-        "nod": rng.normal(4, 7) - slouch / 2, "turn": rng.normal(0, 10), "tilt": rng.normal(0, 3),
-        "left_foot_x": half, "right_foot_x": -half, "left_foot_z": fore, "right_foot_z": -fore,
-        "left_yaw": rng.uniform(0, 22), "right_yaw": -rng.uniform(0, 22),
-        **_hanging(rng, "left"), **_hanging(rng, "right"),
-    }  # fmt: skip
-
-
-def _hanging(rng: Rng, side: str) -> Curves:
-    return {
-        f"{side}_raise": rng.uniform(5, 13), f"{side}_plane": rng.uniform(55, 95),
-        f"{side}_arm_twist": rng.uniform(0, 30), f"{side}_elbow": rng.uniform(6, 30),
-        f"{side}_wrist": rng.uniform(-5, 20), f"{side}_shrug": rng.uniform(-4, 3),
-    }  # fmt: skip
-
-
-_AKIMBO = ([0.2, -0.38, 0.02], [1.0, -0.1, -0.5])
-_BEHIND = ([0.06, -0.4, -0.17], [0.8, 0.0, -0.8])
-_CLASPED = ([0.045, -0.42, 0.17], [0.8, -0.4, -0.5])
-_POCKET = ([0.19, -0.43, 0.07], [0.5, 0.0, -1.0])
-_HELD_UP = ([0.08, -0.27, 0.26], [0.6, -0.8, -0.3])
-
-
-def _placed_hand(rng: Rng, side: str, where: tuple[list[float], list[float]]) -> Curves:
-    """A hand that rests somewhere on the body."""
-    outwards = [SIDES[side], 1, 1]
-    at = np.array(where[0]) * outwards + rng.normal(0, 0.015, 3)
-    return {f"{side}_wrist_at": at, f"{side}_elbow_to": np.array(where[1]) * outwards}
-
-
-def _other_arm(rng: Rng, side: str = "left") -> Curves:
-    """Mostly hanging, at times on the hip, in a pocket or behind the back."""
-    kind = rng.random()
-    if kind < 0.65:
-        return _hanging(rng, side)
-    return _placed_hand(rng, side, _AKIMBO if kind < 0.8 else _POCKET if kind < 0.92 else _BEHIND)
-
-
-def _sway(rng: Rng, t: FloatArray, amount: float = 1.0) -> Curves:
-    """Weight that goes from foot to foot, slowly: additions to ``x``, ``roll`` and ``side``."""
-    wave = amount * np.sin(2 * np.pi * (rng.uniform(0.1, 0.4) * t + rng.random()))
-    size = rng.uniform(0.005, 0.025)
-    return {"x": size * wave, "roll": -80 * size * wave, "side": 90 * size * wave}
-
-
-def _add(curves: Curves, more: Curves) -> Curves:
-    return {**curves, **{name: curves.get(name, 0.0) + value for name, value in more.items()}}
-
-
-def _effort(rng: Rng, t: FloatArray) -> FloatArray:
-    """A factor near 1 (F,) that makes no two repetitions alike."""
-    return np.asarray(1 + rng.uniform(0.02, 0.07) * _noise(rng, t, 1)[0])
-
-
-def _begun(rng: Rng, t: FloatArray) -> FloatArray:
-    """(F,): 1, but in some clips the arm comes up at first, or goes down at last."""
-    lasting = t[-1] if len(t) else 0.0
-    kind = rng.random()
-    if lasting < 1 or kind > 0.5:
-        return np.ones_like(t)
-    edge = rng.uniform(0.1, 0.35) * lasting
-    if kind < 0.3:
-        return smoothstep(t, edge - 0.35, edge + 0.25)
-    return smoothstep(t, lasting - edge + 0.25, lasting - edge - 0.35)
 
 
 # --- on foot --------------------------------------------------------------------------------------
@@ -432,7 +122,7 @@ def _steps(
         x, z, heading = (a + swing * (b - a) for a, b in zip(*ends, strict=True))
         curves |= {
             f"{side}_foot_x": x, f"{side}_foot_z": z, f"{side}_yaw": heading + sign * out,
-            f"{side}_toe": _through(own, *toes), f"{side}_lift": _through(own, *lifts),
+            f"{side}_toe": through(own, *toes), f"{side}_lift": through(own, *lifts),
         }  # fmt: skip
     return curves
 
@@ -449,7 +139,7 @@ def _walking(rng: Rng, t: FloatArray, turns: bool) -> _Take:
     """Almost straight on, or with a turn to the right, about half-way."""
     rate = rng.uniform(0.7, 1.1)
     stride = float(np.clip(rng.normal(1.25, 0.2) * (rate / 0.9) ** 0.5, 0.75, 1.7))
-    phase, brisk = _phase(rng, t, rate), stride / 1.25
+    phase, brisk = cycles(rng, t, rate), stride / 1.25
     duty = rng.uniform(0.58, 0.66)
     toes = ([0, 0.1, 0.36, duty, duty + 0.14, 0.88], [-16 * brisk, 0, 0, 48 * brisk, 22, -14 * brisk])
     lifts = ([0, duty, duty + 0.06, duty + 0.17, 0.87], [0, 0, 0.025, rng.uniform(0.05, 0.1), 0.04])
@@ -463,7 +153,7 @@ def _walking(rng: Rng, t: FloatArray, turns: bool) -> _Take:
     swing, elbow = rng.uniform(10, 30) * brisk, rng.uniform(8, 28)
     forward = rng.uniform(0.1, 0.8)
     yaw, angle = rng.uniform(2, 7), np.deg2rad(heading)
-    curves = _standing(rng) | _steps(phase, stride, duty, path, width, toes, lifts, rng.uniform(0, 12))
+    curves = standing(rng) | _steps(phase, stride, duty, path, width, toes, lifts, rng.uniform(0, 12))
     curves |= {
         "x": x + sway * np.cos(angle), "z": z - sway * np.sin(angle),
         "crouch": rng.uniform(0, 0.012), "level": rng.uniform(0.4, 0.6),
@@ -486,7 +176,7 @@ def _walking(rng: Rng, t: FloatArray, turns: bool) -> _Take:
 def _run(rng: Rng, t: FloatArray) -> _Take:
     rate = rng.uniform(1.2, 1.65)
     stride = rng.uniform(1.2, 2.6) if rng.random() < 0.85 else rng.uniform(0.1, 0.6)
-    phase, fast = _phase(rng, t, rate), np.clip(stride / 2, 0.35, 1.2)
+    phase, fast = cycles(rng, t, rate), np.clip(stride / 2, 0.35, 1.2)
     duty = rng.uniform(0.3, 0.38)
     toes = ([0, 0.08, 0.16, duty, duty + 0.2, 0.85], [-6 * fast, 0, 4, 42, 40 + 45 * fast, 5])
     lifts = ([0, duty, duty + 0.24, 0.86], [0, 0, rng.uniform(0.22, 0.3) + 0.2 * fast, 0.13])
@@ -497,7 +187,7 @@ def _run(rng: Rng, t: FloatArray) -> _Take:
     bounce = -np.cos(4 * np.pi * (phase - duty / 2))
     yaw, lean = rng.uniform(3, 8), rng.uniform(1, 5) + 6 * fast
     swing, elbow, open_ = rng.uniform(22, 38) * (0.6 + 0.4 * fast), rng.uniform(70, 108), rng.uniform(5, 20)
-    curves = _standing(rng) | _steps(phase, stride, duty, path, width, toes, lifts, rng.uniform(-2, 8))
+    curves = standing(rng) | _steps(phase, stride, duty, path, width, toes, lifts, rng.uniform(-2, 8))
     curves |= {
         "x": x, "z": z, "height": ROOT_HEIGHT - rng.uniform(0.045, 0.08) + rng.uniform(0.028, 0.045) * bounce,
         "pitch": lean, "yaw": heading - yaw * left, "roll": -rng.uniform(1, 4) * np.sin(2 * np.pi * phase),
@@ -523,14 +213,14 @@ def _hops(phase: FloatArray, contact: float, height: Any) -> tuple[FloatArray, F
 
 
 def _jumping_jacks(rng: Rng, t: FloatArray) -> _Take:
-    phase, contact = _phase(rng, t, rng.uniform(0.75, 1.2)), rng.uniform(0.42, 0.6)
+    phase, contact = cycles(rng, t, rng.uniform(0.75, 1.2)), rng.uniform(0.42, 0.6)
     lift, give = _hops(2 * phase, contact, rng.uniform(0.04, 0.1))
     narrow, wide = rng.uniform(0.06, 0.12), rng.uniform(0.28, 0.46)
     hold = contact / 2
-    spread = _through(phase, [0, hold, 0.5, 0.5 + hold], [narrow, narrow, wide, wide])
-    up = _effort(rng, t) * (0.5 - 0.5 * np.cos(2 * np.pi * (phase - hold / 2 - rng.normal(0, 0.02))))
+    spread = through(phase, [0, hold, 0.5, 0.5 + hold], [narrow, narrow, wide, wide])
+    up = efforts(rng, t) * (0.5 - 0.5 * np.cos(2 * np.pi * (phase - hold / 2 - rng.normal(0, 0.02))))
     top = rng.uniform(140, 170) if rng.random() < 0.9 else rng.uniform(90, 120)
-    curves = _standing(rng)
+    curves = standing(rng)
     toe = 4 + 300 * lift
     for side, sign in SIDES.items():
         low = rng.uniform(4, 16)
@@ -545,8 +235,8 @@ def _jumping_jacks(rng: Rng, t: FloatArray) -> _Take:
 
 
 def _jump_rope(rng: Rng, t: FloatArray) -> _Take:
-    phase = _phase(rng, t, rng.uniform(1.7, 2.6))
-    curves = _standing(rng)
+    phase = cycles(rng, t, rng.uniform(1.7, 2.6))
+    curves = standing(rng)
     lift, give = _hops(phase, rng.uniform(0.4, 0.55), rng.uniform(0.03, 0.08))
     curves |= {"crouch": 0.02 + give, "turn": curves["turn"] / 3, "pitch": 1 + 60 * give}
     kind = rng.random()  # on both feet, from foot to foot, or on one
@@ -572,49 +262,49 @@ def _jump_rope(rng: Rng, t: FloatArray) -> _Take:
 
 
 def _squat(rng: Rng, t: FloatArray) -> _Take:
-    phase, rest = _phase(rng, t, rng.uniform(0.28, 0.6)), rng.uniform(0.05, 0.3)
-    low = _through(phase, [0, rest, 0.5 + rest / 2, 0.56 + rest / 2], [0, 0, 1, 1]) * _effort(rng, t)
+    phase, rest = cycles(rng, t, rng.uniform(0.28, 0.6)), rng.uniform(0.05, 0.3)
+    low = through(phase, [0, rest, 0.5 + rest / 2, 0.56 + rest / 2], [0, 0, 1, 1]) * efforts(rng, t)
     depth, lean = rng.uniform(0.25, 0.5), rng.uniform(14, 30)
     half, out = rng.uniform(0.12, 0.26), rng.uniform(5, 32)
-    curves = _standing(rng)
+    curves = standing(rng)
     bend = lean * rng.uniform(0.3, 0.7) * (0.4 + depth)
     curves |= {
         "x": 0.0, "z": -0.01 - rng.uniform(0.22, 0.32) * depth * low, "crouch": 0.01 + depth * low,
         "pitch": lean * low * (0.5 + depth), "bend": curves["bend"] / 2 + bend * low,
         "nod": curves["nod"] / 2 - 0.7 * lean * low, "turn": curves["turn"] / 3,
         "left_foot_x": half, "right_foot_x": -half, "left_foot_z": 0.0, "right_foot_z": 0.0,
-        "left_yaw": out, "right_yaw": -out, **_both(knee_out=0.9 * out),
+        "left_yaw": out, "right_yaw": -out, **both(knee_out=0.9 * out),
     }  # fmt: skip
     kind = rng.random()
     for side in SIDES:
         if kind < 0.5:  # arms forward, for balance
             share = np.ones_like(t) if kind < 0.1 else low
             curves |= {
-                f"{side}_raise": _between(6, rng.uniform(75, 105), share),
+                f"{side}_raise": between(6, rng.uniform(75, 105), share),
                 f"{side}_plane": rng.uniform(0, 12), f"{side}_elbow": rng.uniform(5, 20),
                 f"{side}_arm_twist": 0.0,
             }  # fmt: skip
         elif kind < 0.75:
-            curves |= _placed_hand(rng, side, ([0.04, -0.08, 0.2], [0.9, -0.7, 0.1]))
+            curves |= placed_hand(rng, side, ([0.04, -0.08, 0.2], [0.9, -0.7, 0.1]))
         elif kind < 0.9:
-            curves |= _placed_hand(rng, side, ([0.11, 0.19, -0.04], [1.0, 0.1, 0.35]))
+            curves |= placed_hand(rng, side, ([0.11, 0.19, -0.04], [1.0, 0.1, 0.35]))
         else:
-            curves |= _placed_hand(rng, side, _AKIMBO)
+            curves |= placed_hand(rng, side, AKIMBO)
     return _Take(curves)
 
 
 def _push_up(rng: Rng, t: FloatArray) -> _Take:
-    frames, effort = len(t), _effort(rng, t)
-    phase, rest = _phase(rng, t, rng.uniform(0.35, 0.95)), rng.uniform(0.02, 0.25)
-    down = _through(phase, [0, rest, 0.5 + rest / 2], [0, 0, 1]) * np.minimum(effort, 1.03)
-    arm = _BODY["upper_arm"] + _BODY["forearm"]
+    frames, effort = len(t), efforts(rng, t)
+    phase, rest = cycles(rng, t, rng.uniform(0.35, 0.95)), rng.uniform(0.02, 0.25)
+    down = through(phase, [0, rest, 0.5 + rest / 2], [0, 0, 1]) * np.minimum(effort, 1.03)
+    arm = BODY["upper_arm"] + BODY["forearm"]
     high, low = PALM + arm * rng.uniform(0.93, 0.97), rng.uniform(0.18, 0.3)
     thorax = high + (low - high) * down + 0.015
     # A plank from the ankles to the shoulders; the balls of the feet stand at z = 0.
     toe, half = rng.uniform(60, 72), rng.uniform(0.04, 0.15)
-    ball = sole_vectors(_BODY)[0]
+    ball = sole_vectors(BODY)[0]
     ankle = np.array([0, SOLE, 0]) - turn(x=toe) @ ball
-    leg, trunk = 0.997 * leg_length(_BODY), _BODY["lumbar"] + _BODY["chest"]
+    leg, trunk = 0.997 * leg_length(BODY), BODY["lumbar"] + BODY["chest"]
     slope = np.arcsin((thorax - ankle[1]) / (leg + trunk))
     sag = rng.normal(0.5, 1) + rng.uniform(-1.5, 1.5) * down
     rise = slope + np.deg2rad(sag)
@@ -628,7 +318,7 @@ def _push_up(rng: Rng, t: FloatArray) -> _Take:
     curves: Curves = {
         "x": 0.0, "y": height, "z": ankle[2] + leg * np.cos(rise), "pitch": pitch,
         "bend": 0.0, "side": 0.0, "twist": 0.0, "nod": rng.uniform(-38, -10), "turn": rng.normal(0, 6),
-        "left_foot_x": half, "right_foot_x": -half, **_both(foot_z=-_BALL, toe=toe, knee_out=0.0, yaw=0.0),
+        "left_foot_x": half, "right_foot_x": -half, **both(foot_z=-BALL, toe=toe, knee_out=0.0, yaw=0.0),
     }  # fmt: skip
     for side, sign in SIDES.items():
         hand = np.array([sign * wide, PALM, hands_z])
@@ -643,16 +333,16 @@ def _push_up(rng: Rng, t: FloatArray) -> _Take:
 
 
 def _sit_up(rng: Rng, t: FloatArray) -> _Take:
-    phase, rest = _phase(rng, t, rng.uniform(0.28, 0.65)), rng.uniform(0.02, 0.2)
-    up = _through(phase, [0, rest, 0.5 + rest / 2, 0.55 + rest / 2], [0, 0, 1, 1]) * _effort(rng, t)
+    phase, rest = cycles(rng, t, rng.uniform(0.28, 0.65)), rng.uniform(0.02, 0.2)
+    up = through(phase, [0, rest, 0.5 + rest / 2, 0.55 + rest / 2], [0, 0, 1, 1]) * efforts(rng, t)
     curl = rng.uniform(55, 88)
     hips = rng.uniform(0.5, 0.62)
     half, far = rng.uniform(0.07, 0.17), rng.uniform(0.38, 0.6)
     curves: Curves = {
         "x": 0.0, "z": 0.0, "y": 0.11 + 0.0 * t, "pitch": -90 + hips * curl * up,
         "bend": np.minimum((1 - hips) * curl * 1.3 * up, 55), "side": rng.normal(0, 2), "twist": 0.0,
-        "nod": _between(rng.uniform(0, 8), rng.uniform(0, 25), up), "turn": rng.normal(0, 5),
-        "left_foot_x": half, "right_foot_x": -half, **_both(foot_z=far, toe=0.0, knee_out=rng.uniform(0, 12)),
+        "nod": between(rng.uniform(0, 8), rng.uniform(0, 25), up), "turn": rng.normal(0, 5),
+        "left_foot_x": half, "right_foot_x": -half, **both(foot_z=far, toe=0.0, knee_out=rng.uniform(0, 12)),
         "left_yaw": rng.uniform(0, 12), "right_yaw": -rng.uniform(0, 12),
     }  # fmt: skip
     if rng.random() < 0.25:  # an elbow to the other knee
@@ -660,13 +350,13 @@ def _sit_up(rng: Rng, t: FloatArray) -> _Take:
     kind = rng.random()
     for side in SIDES:
         if kind < 0.45:
-            curves |= _placed_hand(rng, side, ([0.1, 0.2, -0.03], [1.0, 0.2, 0.4]))
+            curves |= placed_hand(rng, side, ([0.1, 0.2, -0.03], [1.0, 0.2, 0.4]))
         elif kind < 0.7:
             cross_over = [-0.1, -0.1, 0.13 if side == "left" else 0.16]
-            curves |= _placed_hand(rng, side, (cross_over, [0.8, -0.8, 0.3]))
+            curves |= placed_hand(rng, side, (cross_over, [0.8, -0.8, 0.3]))
         else:
             curves |= {
-                f"{side}_raise": _between(rng.uniform(8, 25), rng.uniform(55, 85), up),
+                f"{side}_raise": between(rng.uniform(8, 25), rng.uniform(55, 85), up),
                 f"{side}_plane": rng.uniform(0, 20), f"{side}_elbow": rng.uniform(4, 20),
                 f"{side}_arm_twist": 0.0,
             }  # fmt: skip
@@ -680,8 +370,8 @@ def _waving(
     rng: Rng, t: FloatArray, side: str, begun: FloatArray, phase: FloatArray, overhead: bool
 ) -> Curves:
     """An arm that waves: from the elbow, or the whole arm over the head."""
-    rest = _hanging(rng, side)
-    beat = np.cos(2 * np.pi * phase) * _effort(rng, t)
+    rest = hanging(rng, side)
+    beat = np.cos(2 * np.pi * phase) * efforts(rng, t)
     if overhead:
         there = {
             "raise": rng.uniform(138, 155) + rng.uniform(12, 22) * beat, "plane": rng.uniform(65, 95),
@@ -694,20 +384,20 @@ def _waving(
             "arm_twist": rng.uniform(-80, -62), "elbow": rng.uniform(85, 110) + rng.uniform(17, 38) * beat,
             "wrist": rng.uniform(-10, 10) + rng.uniform(0, 14) * beat,
         }  # fmt: skip
-    return {name: _between(value, there.get(_part(name), value), begun) for name, value in rest.items()}
+    return {name: between(value, there.get(part_of(name), value), begun) for name, value in rest.items()}
 
 
 def _wave(rng: Rng, t: FloatArray) -> _Take:
-    curves = _add(_standing(rng), _sway(rng, t)) | _other_arm(rng)
-    phase = _phase(rng, t, rng.uniform(1.1, 2.4))
-    curves |= _waving(rng, t, "right", _begun(rng, t), phase, rng.random() < 0.35)
+    curves = with_added(standing(rng), sway(rng, t)) | other_arm(rng)
+    phase = cycles(rng, t, rng.uniform(1.1, 2.4))
+    curves |= _waving(rng, t, "right", begun_at(rng, t), phase, rng.random() < 0.35)
     curves["side"] = curves["side"] + rng.uniform(0, 4)
     return _Take(curves)
 
 
 def _wave_both(rng: Rng, t: FloatArray) -> _Take:
-    curves = _add(_standing(rng), _sway(rng, t))
-    phase, begun = _phase(rng, t, rng.uniform(1.0, 2.2)), _begun(rng, t)
+    curves = with_added(standing(rng), sway(rng, t))
+    phase, begun = cycles(rng, t, rng.uniform(1.0, 2.2)), begun_at(rng, t)
     overhead = rng.random() < 0.55
     late = 0.5 if rng.random() < 0.3 else rng.normal(0, 0.04)
     curves |= _waving(rng, t, "right", begun, phase, overhead)
@@ -725,19 +415,19 @@ def _raise_both(rng: Rng, t: FloatArray) -> _Take:
 
 def _raising(rng: Rng, t: FloatArray, sides: tuple[str, ...]) -> _Take:
     """Hands that go up, stay a while, and come down."""
-    phase, rest = _phase(rng, t, rng.uniform(0.26, 0.55)), rng.uniform(0.02, 0.1)
+    phase, rest = cycles(rng, t, rng.uniform(0.26, 0.55)), rng.uniform(0.02, 0.1)
     top = rest + rng.uniform(0.18, 0.3)
     leave = rng.uniform(top + 0.1, 0.8)
-    curves = _add(_standing(rng), _sway(rng, t)) | _other_arm(rng)
+    curves = with_added(standing(rng), sway(rng, t)) | other_arm(rng)
     for side in sides:
         shift = rng.normal(0, 0.015)
-        up = _through(phase + shift, [0, rest, top, leave], [0, 0, 1, 1])
-        low = _hanging(rng, side)
+        up = through(phase + shift, [0, rest, top, leave], [0, 0, 1, 1])
+        low = hanging(rng, side)
         there = {
             "raise": rng.uniform(138, 174), "plane": rng.uniform(-5, 90), "arm_twist": rng.uniform(-40, 10),
             "elbow": rng.choice([rng.uniform(2, 25), rng.uniform(25, 60)]), "wrist": rng.uniform(-20, 10),
         }  # fmt: skip
-        curves |= {name: _between(value, there.get(_part(name), value), up) for name, value in low.items()}
+        curves |= {name: between(value, there.get(part_of(name), value), up) for name, value in low.items()}
         for name in ("wrist_at", "elbow_to"):
             curves.pop(f"{side}_{name}", None)
         if len(sides) == 1:
@@ -747,9 +437,9 @@ def _raising(rng: Rng, t: FloatArray, sides: tuple[str, ...]) -> _Take:
 
 
 def _clap(rng: Rng, t: FloatArray) -> _Take:
-    phase = _phase(rng, t, rng.uniform(1.6, 3.4))
-    apart = 0.028 + rng.uniform(0.07, 0.2) * _effort(rng, t) * np.abs(np.sin(np.pi * phase)) ** 1.3
-    curves = _add(_standing(rng), _sway(rng, t))
+    phase = cycles(rng, t, rng.uniform(1.6, 3.4))
+    apart = 0.028 + rng.uniform(0.07, 0.2) * efforts(rng, t) * np.abs(np.sin(np.pi * phase)) ** 1.3
+    curves = with_added(standing(rng), sway(rng, t))
     overhead = rng.random() < 0.12
     height = rng.uniform(0.5, 0.6) if overhead else rng.uniform(-0.22, 0.06)
     ahead = rng.uniform(0.08, 0.2) if overhead else rng.uniform(0.28, 0.4)
@@ -766,11 +456,11 @@ def _clap(rng: Rng, t: FloatArray) -> _Take:
 
 
 def _bow(rng: Rng, t: FloatArray) -> _Take:
-    phase, rest = _phase(rng, t, rng.uniform(0.35, 0.6)), rng.uniform(0.02, 0.1)
+    phase, rest = cycles(rng, t, rng.uniform(0.35, 0.6)), rng.uniform(0.02, 0.1)
     low = rest + rng.uniform(0.22, 0.32)
-    share = _through(phase, [0, rest, low, low + rng.uniform(0.03, 0.2)], [0, 0, 1, 1]) * _effort(rng, t)
+    share = through(phase, [0, rest, low, low + rng.uniform(0.03, 0.2)], [0, 0, 1, 1]) * efforts(rng, t)
     depth, hips = rng.uniform(45, 88), rng.uniform(0.55, 0.75)
-    curves = _standing(rng)
+    curves = standing(rng)
     curves |= {
         "pitch": curves["pitch"] + hips * depth * share, "bend": curves["bend"] + (1 - hips) * depth * share,
         "z": curves["z"] - 0.0016 * depth * share, "nod": curves["nod"] + rng.uniform(-5, 15) * share,
@@ -784,29 +474,29 @@ def _bow(rng: Rng, t: FloatArray) -> _Take:
         elif kind < 0.85:  # hands slide down the front of the thighs
             at = np.array([0.08 * SIDES[side], -0.43, 0.15]) + rng.normal(0, 0.01, 3)
             there = at + np.array([0.03 * SIDES[side], -0.03, 0.0022 * depth])
-            curves[f"{side}_wrist_at"] = _between(at, there, share)
+            curves[f"{side}_wrist_at"] = between(at, there, share)
         else:
-            curves |= _placed_hand(
-                rng, side, _BEHIND if side == "left" else ([-0.05, -0.28, 0.17], [1, -0.3, 0.1])
+            curves |= placed_hand(
+                rng, side, BEHIND if side == "left" else ([-0.05, -0.28, 0.17], [1, -0.3, 0.1])
             )
     return _Take(curves)
 
 
 def _idle(rng: Rng, t: FloatArray) -> _Take:
-    curves = _add(_standing(rng), _sway(rng, t, 1.6))
+    curves = with_added(standing(rng), sway(rng, t, 1.6))
     kind = rng.random()
     if kind < 0.4:
-        curves |= _other_arm(rng, "left") | _other_arm(rng, "right")
+        curves |= other_arm(rng, "left") | other_arm(rng, "right")
     elif kind < 0.8:
-        where = (_AKIMBO, _BEHIND, _CLASPED, _POCKET)[rng.integers(4)]
-        curves |= _placed_hand(rng, "left", where) | _placed_hand(rng, "right", where)
+        where = (AKIMBO, BEHIND, CLASPED, POCKET)[rng.integers(4)]
+        curves |= placed_hand(rng, "left", where) | placed_hand(rng, "right", where)
     else:  # folded arms
-        curves |= _placed_hand(rng, "left", ([-0.1, -0.19, 0.2], [1.0, -0.8, 0.1]))
-        curves |= _placed_hand(rng, "right", ([-0.1, -0.17, 0.15], [1.0, -0.8, 0.1]))
+        curves |= placed_hand(rng, "left", ([-0.1, -0.19, 0.2], [1.0, -0.8, 0.1]))
+        curves |= placed_hand(rng, "right", ([-0.1, -0.17, 0.15], [1.0, -0.8, 0.1]))
     look = rng.uniform(0.1, 1)
-    curves["turn"] = curves["turn"] + look * 30 * _noise(rng, 0.6 * t, 1)[0]
-    curves["nod"] = curves["nod"] + look * 8 * _noise(rng, t, 1)[0]
-    curves["twist"] = curves["twist"] + look * 6 * _noise(rng, 0.6 * t, 1)[0]
+    curves["turn"] = curves["turn"] + look * 30 * smooth_noise(rng, 0.6 * t, 1)[0]
+    curves["nod"] = curves["nod"] + look * 8 * smooth_noise(rng, t, 1)[0]
+    curves["twist"] = curves["twist"] + look * 6 * smooth_noise(rng, 0.6 * t, 1)[0]
     return _Take(curves)
 
 
@@ -817,19 +507,19 @@ _UNKNOWN = {
 
 def _unknown(rng: Rng, t: FloatArray) -> _Take:
     """Arms, trunk and head from one random place to the next, for what no other movement shows."""
-    curves = _add(_standing(rng), _sway(rng, t, 1.6))
-    phase, count = _phase(rng, t, rng.uniform(0.15, 0.45)), int(rng.integers(3, 7))
+    curves = with_added(standing(rng), sway(rng, t, 1.6))
+    phase, count = cycles(rng, t, rng.uniform(0.15, 0.45)), int(rng.integers(3, 7))
     at = (np.arange(count) + rng.uniform(0, 0.6, count)) / count
 
     def wandering(low: float, high: float) -> FloatArray:
-        return _through(phase, at.tolist(), rng.uniform(low, high, count).tolist())
+        return through(phase, at.tolist(), rng.uniform(low, high, count).tolist())
 
     moves = rng.random(4) < [0.75, 0.75, 0.5, 0.3]
     for side, own in zip(SIDES, moves[:2], strict=True):
         if own:
             curves |= {f"{side}_{name}": wandering(*span) for name, span in _UNKNOWN.items()}
         else:
-            curves |= _other_arm(rng, side)
+            curves |= other_arm(rng, side)
     if moves[2] or not moves[:2].any():
         curves |= {"bend": wandering(0, 35), "twist": wandering(-25, 25), "side": wandering(-12, 12)}
     if moves[3]:
@@ -843,18 +533,18 @@ def _other(rng: Rng, t: FloatArray) -> _Take:
 
 def _to_face(rng: Rng, t: FloatArray, thing: str, mouth: bool) -> _Take:
     """A hand at the face for a while: at the ear, or at the mouth. What it holds tells why."""
-    phase, rest = _phase(rng, t, rng.uniform(0.16, 0.35)), rng.uniform(0.02, 0.08)
+    phase, rest = cycles(rng, t, rng.uniform(0.16, 0.35)), rng.uniform(0.02, 0.08)
     top = rest + rng.uniform(0.14, 0.22)
-    up = _through(phase, [0, rest, top, rng.uniform(0.75, 0.86)], [0, 0, 1, 1])
-    curves = _add(_standing(rng), _sway(rng, t)) | _other_arm(rng)
-    low = (_HELD_UP, _POCKET)[int(rng.random() < 0.4)]
-    start = _placed_hand(rng, "right", low)["right_wrist_at"]
+    up = through(phase, [0, rest, top, rng.uniform(0.75, 0.86)], [0, 0, 1, 1])
+    curves = with_added(standing(rng), sway(rng, t)) | other_arm(rng)
+    low = (HELD_UP, POCKET)[int(rng.random() < 0.4)]
+    start = placed_hand(rng, "right", low)["right_wrist_at"]
     # The wrist is a hand's length short of the mouth or the ear.
     there = [-0.045, 0.06, 0.2] if mouth else [-0.155, 0.09, 0.07]
     curves |= {
-        "right_wrist_at": _between(start, np.array(there) + rng.normal(0, 0.01, 3), up),
+        "right_wrist_at": between(start, np.array(there) + rng.normal(0, 0.01, 3), up),
         "right_elbow_to": [-0.55, -0.8, -0.15], "right_wrist": rng.uniform(-5, 20),
-        "turn": rng.normal(0, 6) + 10 * _noise(rng, 0.4 * t, 1)[0],
+        "turn": rng.normal(0, 6) + 10 * smooth_noise(rng, 0.4 * t, 1)[0],
         "tilt": curves["tilt"] - (0 if mouth else rng.uniform(0, 8)) * up,
         "nod": 2 - (rng.uniform(2, 18) if mouth else 0) * up,
     }  # fmt: skip
@@ -874,7 +564,7 @@ def _drink(rng: Rng, t: FloatArray) -> _Take:
 
 
 def _punch(rng: Rng, t: FloatArray) -> _Take:
-    phase = _phase(rng, t, rng.uniform(0.75, 1.3))
+    phase = cycles(rng, t, rng.uniform(0.75, 1.3))
     stand, turned = rng.uniform(0.12, 0.22), rng.uniform(8, 28)
     kind = rng.choice(["jab", "cross", "both"], p=[0.2, 0.25, 0.55])
     out = rng.uniform(0.13, 0.2)
@@ -882,12 +572,12 @@ def _punch(rng: Rng, t: FloatArray) -> _Take:
     one_two = ([0, 0.04, 0.04 + out, 0.1 + out, 0.16 + 2 * out], [0, 0, 1, 1, 0])
     rhythm = one_two if kind == "both" else single
     shares = {
-        "left": _through(phase, *rhythm) * (kind != "cross"),
-        "right": _through(phase - 0.45 * (kind == "both"), *rhythm) * (kind != "jab"),
+        "left": through(phase, *rhythm) * (kind != "cross"),
+        "right": through(phase - 0.45 * (kind == "both"), *rhythm) * (kind != "jab"),
     }
     lead, rear = shares["left"], shares["right"]
     bounce = rng.uniform(0, 0.012) * np.cos(2 * np.pi * (2 * phase))
-    curves = _standing(rng)
+    curves = standing(rng)
     curves |= {
         "x": 0.0, "z": -0.01 + 0.05 * lead + 0.08 * rear, "crouch": rng.uniform(0.03, 0.09) + bounce,
         "pitch": rng.uniform(0, 8) + 3 * rear, "yaw": -turned + 16 * rear - 4 * lead,
@@ -896,7 +586,7 @@ def _punch(rng: Rng, t: FloatArray) -> _Take:
         "turn": 0.6 * turned - 8 * rear + rng.normal(0, 3), "nod": rng.uniform(0, 10), "tilt": 0.0,
         "left_foot_x": rng.uniform(0.08, 0.14), "right_foot_x": -rng.uniform(0.09, 0.17),
         "left_foot_z": stand, "right_foot_z": -stand, "left_yaw": -rng.uniform(0, 20),
-        "right_yaw": -rng.uniform(20, 50), "right_toe": 12 + 14 * rear, **_both(knee_out=4.0),
+        "right_yaw": -rng.uniform(20, 50), "right_toe": 12 + 14 * rear, **both(knee_out=4.0),
     }  # fmt: skip
     hook, height = rng.random() < 0.2, rng.uniform(-0.08, 0.12)
     for side, sign in SIDES.items():
@@ -905,15 +595,15 @@ def _punch(rng: Rng, t: FloatArray) -> _Take:
         ahead = [sign * 0.06 + (0.12 if side == "left" else -0.02), height, 0.53]
         if hook:
             ahead = [sign * -0.02, height, 0.36]
-        curves[f"{side}_wrist_at"] = _between(guard, ahead, shares[side])
+        curves[f"{side}_wrist_at"] = between(guard, ahead, shares[side])
         down = np.array([0.45 * sign, -1.0, -0.15])
         flat = np.array([1.0 * sign, -0.1, 0.0]) if hook else np.array([0.8 * sign, -0.8, -0.1])
-        curves[f"{side}_elbow_to"] = _between(down, flat, shares[side])
+        curves[f"{side}_elbow_to"] = between(down, flat, shares[side])
     return _Take(curves)
 
 
 def _kick(rng: Rng, t: FloatArray) -> _Take:
-    phase = _phase(rng, t, rng.uniform(0.5, 0.85))
+    phase = cycles(rng, t, rng.uniform(0.5, 0.85))
     at = [0.0, 0.06, 0.26, 0.45, 0.62, 0.87]
     aloft = [0.0, 0.02, 0.26, 0.45, 0.62, 0.91]
     if rng.random() < 0.5:  # a ball on the ground
@@ -924,11 +614,11 @@ def _kick(rng: Rng, t: FloatArray) -> _Take:
         far, high = rng.uniform(0.58, 0.72), rng.uniform(0.5, 0.95)
         lifts = [0, 0, rng.uniform(0.38, 0.5), high, 0.38, 0]
         z, toe, pitch = [-0.12, -0.12, 0.12, far, 0.2, -0.12], [0, 12, 35, -25, 25, 0], [0, 0, -4, -16, -6, 0]
-    keys = _keyed(
+    keys = keyed(
         phase, at, z=z, toe=toe, pitch=pitch, share=[0, 0.25, 0.9, 1, 0.7, 0], swing=[0, 0, -1, 1, 0.3, 0]
     )
     share, swing = keys["share"], keys["swing"]
-    curves = _standing(rng)
+    curves = standing(rng)
     open_ = rng.uniform(0.4, 1.2)
     curves |= {
         "x": 0.075 * share, "z": -0.02 - 0.03 * share, "crouch": 0.012 + 0.03 * share,
@@ -936,11 +626,11 @@ def _kick(rng: Rng, t: FloatArray) -> _Take:
         "bend": curves["bend"] + 10 * np.maximum(swing, 0),
         "twist": -14 * swing, "turn": curves["turn"] / 3, "nod": curves["nod"] + 10 * share,
         "left_foot_x": 0.1, "left_foot_z": 0.0, "right_foot_x": -0.11 + 0.03 * np.maximum(swing, 0),
-        "right_foot_z": keys["z"], "right_lift": _through(phase, aloft, lifts), "right_toe": keys["toe"],
+        "right_foot_z": keys["z"], "right_lift": through(phase, aloft, lifts), "right_toe": keys["toe"],
         "right_yaw": -8.0 + 4 * share,
         "left_raise": 12 + open_ * 35 * np.maximum(swing, -0.4), "left_plane": rng.uniform(25, 70),
         "right_raise": 14 - open_ * 22 * np.maximum(swing, -0.6), "right_plane": rng.uniform(20, 60),
-        **_both(elbow=rng.uniform(20, 75), knee_out=3.0),
+        **both(elbow=rng.uniform(20, 75), knee_out=3.0),
     }  # fmt: skip
     return _Take(curves)
 
@@ -950,13 +640,13 @@ _GRIP, _OPEN = -25.0, 32.0
 
 
 def _throw(rng: Rng, t: FloatArray) -> _Take:
-    phase, effort = _phase(rng, t, rng.uniform(0.45, 0.75)), _effort(rng, t)
+    phase, effort = cycles(rng, t, rng.uniform(0.45, 0.75)), efforts(rng, t)
     at = [0.0, 0.08, 0.26, 0.40, 0.50, 0.60, 0.82]
     size = rng.uniform(0.75, 1.15)
     step = rng.uniform(0.15, 0.4) * size
     trunk = size * effort
     high = rng.uniform(-20, 12)
-    keys = _keyed(
+    keys = keyed(
         phase, at, crouch=[0, 0, 0.012, 0.018, 0.03, 0.03, 0], pitch=[0, 0, -7, -6, 9, 16, 2],
         z=[0, 0, -0.06, 0.35 * step, 0.75 * step, 0.8 * step, 0],
         yaw=[0, -5, -32, -26, 8, 18, 2], twist=[0, -5, -24, -28, 10, 22, 2],
@@ -968,17 +658,17 @@ def _throw(rng: Rng, t: FloatArray) -> _Take:
         left_elbow=[80, 85, 35, 30, 75, 70, 45],
     )  # fmt: skip
     moved = {name: trunk * keys.pop(name) for name in ("pitch", "yaw", "twist", "bend", "side", "turn")}
-    curves = _standing(rng)
+    curves = standing(rng)
     curves |= keys | {
         "x": 0.0, "crouch": 0.02 + keys["crouch"], "nod": curves["nod"] / 2 + keys["nod"],
         "pitch": curves["pitch"] + moved["pitch"], "bend": curves["bend"] + moved["bend"],
         "yaw": moved["yaw"], "twist": moved["twist"], "side": moved["side"], "turn": moved["turn"],
         "left_foot_x": 0.1,
-        "left_foot_z": _through(phase, [0, 0.14, 0.34, 0.66, 0.85], [0, 0, step, step, 0]),
-        "left_lift": _through(phase, [0, 0.1, 0.24, 0.38, 0.62, 0.75, 0.9], [0, 0, 0.12, 0, 0, 0.06, 0]),
+        "left_foot_z": through(phase, [0, 0.14, 0.34, 0.66, 0.85], [0, 0, step, step, 0]),
+        "left_lift": through(phase, [0, 0.1, 0.24, 0.38, 0.62, 0.75, 0.9], [0, 0, 0.12, 0, 0, 0.06, 0]),
         "right_foot_x": -0.1, "right_foot_z": 0.0, "right_yaw": -rng.uniform(10, 40),
-        "left_yaw": rng.uniform(-5, 12), **_both(knee_out=4.0), "left_arm_twist": 5.0,
-        "right_wrist": _through(phase, [0.0, 0.485, 0.515, 0.9, 0.96], [_GRIP, _GRIP, _OPEN, _OPEN, _GRIP]),
+        "left_yaw": rng.uniform(-5, 12), **both(knee_out=4.0), "left_arm_twist": 5.0,
+        "right_wrist": through(phase, [0.0, 0.485, 0.515, 0.9, 0.96], [_GRIP, _GRIP, _OPEN, _OPEN, _GRIP]),
     }  # fmt: skip
     return _Take(curves, {"right": "ball"})
 
@@ -1026,7 +716,7 @@ def random_motion(action: str, rng: Rng, frames: int, fps: float = 30.0) -> Moti
         )
     t = np.arange(frames) / fps
     take = _MOVEMENTS[action](rng, t)
-    rotations, root = _assembled(_with_noise(take.curves, rng, t), frames)
+    rotations, root = assembled(with_noise(take.curves, rng, t), frames)
     held = take.held
     # Movements are told for the right side.
     other_side = rng.random() < 0.5
