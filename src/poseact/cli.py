@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("--raw", action="store_true", help="plain pixels: ten times larger, faster to read")
     _render_options(_verb(jobs, "render", _data_render, "write synthetic people as a data set of files"))
 
-    weights = verbs.add_parser("weights", help="weights: list, download, convert, calibrate")
+    weights = verbs.add_parser("weights", help="weights: list, download, convert, calibrate, release")
     jobs = weights.add_subparsers(title="jobs", required=True, metavar="JOB")
     _verb(jobs, "list", _weights_list, "the published weight files")
     download = _verb(jobs, "download", _weights_download, "fetch a published file and check it")
@@ -128,6 +128,17 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--data", required=True, metavar="NAME", help=f"data set: {DATA_NAMES}")
     _root_options(calibrate)
     calibrate.add_argument("--count", type=int, metavar="N", help="synthetic videos")
+
+    release = _verb(
+        jobs, "release", _weights_release, "filters in half precision, scores written into the file"
+    )
+    release.add_argument("source", type=Path, metavar="W.safetensors")
+    release.add_argument("target", type=Path, metavar="OUT.safetensors")
+    release.add_argument(
+        "--scores", type=Path, nargs="+", default=[], metavar="EVAL.json", help="files of evaluate --json"
+    )
+    release.add_argument("--licence", default="", metavar="TEXT", help="what users may do with them")
+    release.add_argument("--data", default="", metavar="TEXT", help="what they were trained on")
 
     info = _verb(verbs, "info", _info, "versions and device, or what a weight file says of itself")
     info.add_argument("weights", nargs="?", type=Path, metavar="W.safetensors")
@@ -543,6 +554,14 @@ def _weights_calibrate(args: argparse.Namespace, console: Console) -> None:
         )
     console.print(report.calibration.describe(), markup=False)
     console.print(f"written: {args.target}", markup=False)
+
+
+def _weights_release(args: argparse.Namespace, console: Console) -> None:
+    from poseact.evaluation.card import release_weights
+
+    release_weights(args.source, args.target, args.scores, args.licence, args.data)
+    size = args.target.stat().st_size / 1e6
+    console.print(f"written: {args.target}, {size:.1f} MB; poseact info tells what it says of itself")
 
 
 def _info(args: argparse.Namespace, console: Console) -> None:

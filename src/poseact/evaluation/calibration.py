@@ -215,5 +215,5 @@ def calibrate_weights(
     joints, people = int(found.counted.sum()), len(found.counted)
     report = check(found, file.layout, f"{data}, split {split}: {joints} joints of {people} people")
     metadata = {**file.metadata, METADATA: report.calibration.json()}
-    save_weights(target, file.model, file.arguments, metadata)
+    save_weights(target, file.model, file.arguments, metadata, half=file.half)
     return report

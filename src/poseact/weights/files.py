@@ -41,25 +41,40 @@ class WeightFile:
         """Names of the actions, in the order of the network's probabilities; () if unknown."""
         return tuple(json.loads(self.metadata.get("action_labels", "[]")))
 
+    @property
+    def half(self) -> bool:
+        """Whether the file's filters are in half precision."""
+        return self.metadata.get("filters") == "float16"
+
 
 def save_weights(
-    path: str | Path, model: nn.Module, arguments: Mapping[str, Any], metadata: Mapping[str, str]
+    path: str | Path,
+    model: nn.Module,
+    arguments: Mapping[str, Any],
+    metadata: Mapping[str, str],
+    half: bool = False,
 ) -> None:
     """Write a network's weights, whole or not at all: to a temporary name, then renamed.
 
     ``arguments`` are those the network was built with. ``metadata`` is added to the header
     (preset, licence, scores, ``action_labels`` as a JSON list); the entries that describe the
-    tensors (format, network, joints, sha256) are always computed here.
+    tensors (format, network, joints, filters, sha256) are always computed here. ``half``: filters in
+    half precision; biases and the statistics of batch norm, which are few, stay as they are.
 
     Raises ``UserError`` where the folder cannot be written.
     """
     path = Path(path)
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    if half:
+        tensors = {
+            name: t.half() if t.ndim > 1 and t.is_floating_point() else t for name, t in tensors.items()
+        }
     header = {
         **metadata,
         "format": FORMAT,
         "network": json.dumps(dict(arguments)),
         "joints": json.dumps(LAYOUTS[arguments["layout"]].joints),
+        "filters": "float16" if half else "float32",
         "sha256": checksum(tensors),
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,0 +1,62 @@
+"""Weights to pass on: filters in half precision, and what is known of them in the file itself."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from poseact.errors import UserError
+from poseact.evaluation.files import Evaluation, about_network, read_evaluation
+from poseact.weights import load_weights, save_weights
+
+METADATA = "scores"
+"""The entry of a weight file that holds what `_row` tells of each evaluation, as a JSON list."""
+
+
+def release_weights(
+    weights: Path, target: Path, evaluations: Sequence[Path] = (), licence: str = "", data: str = ""
+) -> None:
+    """Write ``weights`` again as ``target``, with filters in half precision and a card in its metadata.
+
+    ``evaluations``: files of ``poseact evaluate --json`` made with these very weights in half precision,
+    so release them once without, evaluate, and release again. ``licence`` and ``data``: in words, what
+    users may do and what was trained on; what the file says already stays where they are empty.
+
+    Raises `UserError` where a file cannot be read or written, or an evaluation is of other weights.
+    """
+    if target.suffix != ".safetensors":
+        raise UserError(f"{target}: expected a name that ends in .safetensors; give another name")
+    file = load_weights(weights)
+    told = {"licence": licence, "data": data}
+    metadata = file.metadata | {key: text for key, text in told.items() if text}
+    save_weights(target, file.model, file.arguments, metadata, half=True)
+    halved = load_weights(target).model
+    halved.layout, halved.arguments = file.layout, file.arguments
+    own = about_network(halved, {})["sha256"]
+    rows = []
+    for path in evaluations:
+        evaluation = read_evaluation(path)
+        if evaluation.sha256 != own:
+            raise UserError(
+                f"{path}: expected an evaluation of {target}, which was written, found one of "
+                f"{evaluation.weights}; evaluate {target} and give that file"
+            )
+        rows.append(_row(evaluation))
+    if rows:
+        save_weights(target, file.model, file.arguments, {**metadata, METADATA: json.dumps(rows)}, half=True)
+
+
+def _row(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation in short: each score with its 95 % interval, by block, and by joint or action."""
+    content = json.loads(evaluation.path.read_bytes())
+    row = {
+        key: content[key] for key in ("data", "split", "samples", "protocol", "main", "by_block", "by_action")
+    }
+    row["scores"] = {
+        name: [value, *(None if math.isnan(x) else float(f"{x:.4g}") for x in evaluation.interval(name))]
+        for name, value in content["scores"].items()
+    }
+    return row | {key: content[key] for key in ("by_joint", "hardware", "date") if key in content}

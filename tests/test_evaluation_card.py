@@ -1,0 +1,62 @@
+"""Released weights are the same network in half the bytes, and say what was measured with them."""
+
+import json
+
+import pytest
+import torch
+
+from poseact.cli import main
+from poseact.network import arguments, build
+from poseact.weights import load_weights, save_weights
+
+
+@pytest.fixture
+def trained(tmp_path):
+    torch.manual_seed(0)
+    args = arguments("tiny", layout="pa17", size=64)
+    model, _ = build(args)
+    save_weights(tmp_path / "w.safetensors", model, args, {"recipe": "tiny"})
+    return model, tmp_path
+
+
+def evaluate(weights, json_file):
+    command = ["evaluate", "--weights", str(weights), "--data", "synthetic", "--split", "val", "--count", "3"]
+    assert main([*command, "--task", "pose", "--json", str(json_file)]) == 0
+
+
+def test_filters_are_halved_and_nothing_else(trained):
+    model, folder = trained
+    source, target = folder / "w.safetensors", folder / "small.safetensors"
+    assert main(["weights", "release", str(source), str(target), "--licence", "CC0", "--data", "none"]) == 0
+    assert target.stat().st_size < 0.6 * source.stat().st_size
+    file = load_weights(target)
+    assert file.half and not load_weights(source).half
+    assert (file.metadata["licence"], file.metadata["data"]) == ("CC0", "none")
+    assert file.metadata["recipe"] == "tiny"
+    for name, tensor in model.state_dict().items():
+        found = file.model.state_dict()[name]
+        expected = tensor.half().float() if tensor.ndim > 1 else tensor
+        assert found.dtype == tensor.dtype and torch.equal(found, expected), name
+    # Halved again, they are the same.
+    assert main(["weights", "release", str(target), str(folder / "again.safetensors")]) == 0
+    again = load_weights(folder / "again.safetensors")
+    assert again.metadata["sha256"] == file.metadata["sha256"] and again.metadata["licence"] == "CC0"
+
+
+def test_scores_are_those_of_the_halved_weights(trained, capsys):
+    _, folder = trained
+    source, target = folder / "w.safetensors", folder / "small.safetensors"
+    assert main(["weights", "release", str(source), str(target)]) == 0
+    evaluate(target, folder / "right.json")
+    evaluate(source, folder / "wrong.json")
+    command = ["weights", "release", str(target), str(target), "--scores"]
+    assert main([*command, str(folder / "wrong.json")]) == 2
+    assert "expected an evaluation of" in capsys.readouterr().err
+    assert main([*command, str(folder / "right.json")]) == 0
+    (row,) = json.loads(load_weights(target).metadata["scores"])
+    told = json.loads((folder / "right.json").read_text())
+    value, low, high = row["scores"]["PCK@0.2"]
+    assert value == told["scores"]["PCK@0.2"] and (low is None or low <= value <= high)
+    assert (row["data"], row["split"], row["samples"]) == ("synthetic", "val", told["samples"])
+    assert row["by_joint"] == told["by_joint"]
+    assert main(["info", str(target)]) == 0 and "scores" in capsys.readouterr().out
