@@ -25,10 +25,11 @@ from poseact.inference.uncertainty import (
     calibrate,
     calibrated,
     calibration_of,
+    calibrations_text,
     gaussian_radius,
     mahalanobis,
     map_covariance,
-    read_calibration,
+    read_calibrations,
 )
 from poseact.network import arguments, build
 from poseact.network.pose import drawn_maps
@@ -203,10 +204,13 @@ class TestCalibration:
             HEAVY.radius(level)
 
     def test_round_trip_through_metadata(self):
-        network = SimpleNamespace(metadata={METADATA: HEAVY.json()}, layout=LSP14)
-        assert calibration_of(network) == HEAVY
-        assert calibration_of(SimpleNamespace(metadata={}, layout=LSP14)) is UNCALIBRATED
-        assert calibration_of(SimpleNamespace(layout=LSP14)) is UNCALIBRATED
+        first = dataclasses.replace(HEAVY, floor=0.07)
+        network = SimpleNamespace(metadata={METADATA: calibrations_text([first, HEAVY])}, layout=LSP14)
+        assert calibration_of(network, 1) == first and calibration_of(network, 2) == HEAVY
+        with pytest.raises(UserError, match="of 3 blocks, got 2"):
+            calibration_of(network, 3)
+        assert calibration_of(SimpleNamespace(metadata={}, layout=LSP14), 1) is UNCALIBRATED
+        assert calibration_of(SimpleNamespace(layout=LSP14), 1) is UNCALIBRATED
 
     @pytest.mark.parametrize(
         "change",
@@ -219,13 +223,13 @@ class TestCalibration:
     )  # fmt: skip
     def test_damaged_metadata_is_one_line(self, change):
         with pytest.raises(UserError) as caught:
-            read_calibration(json.dumps({**json.loads(HEAVY.json()), **change}), LSP14)
+            read_calibrations(json.dumps([{**dataclasses.asdict(HEAVY), **change}]), LSP14)
         assert "\n" not in str(caught.value) and "poseact weights calibrate" in str(caught.value)
 
-    @pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"floor": 1}'])
+    @pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"floor": 1}', '[{"floor": 1}]'])
     def test_metadata_that_is_something_else(self, text):
         with pytest.raises(UserError, match="expected a calibration"):
-            read_calibration(text, PA16)
+            read_calibrations(text, PA16)
 
 
 def test_halves_are_those_of_odd_and_even_people():
@@ -256,7 +260,7 @@ def people(tmp_path_factory):
     root = tmp_path_factory.mktemp("people")
     fake.write(root, 41)
     torch.manual_seed(0)
-    args = arguments("tiny", layout="lsp14", width=32, blocks=1)
+    args = arguments("tiny", layout="lsp14", width=32, blocks=2)
     save_weights(root / "w.safetensors", build(args)[0], args, {"licence": "CC0"})
     return root
 
@@ -264,15 +268,16 @@ def people(tmp_path_factory):
 def test_errors_are_those_of_the_predictor(people):
     """In crop units, of the same crop; joints that are not annotated or not in the crop do not count."""
     file, source = load_weights(people / "w.safetensors"), LspExtended(people)
-    found = measure(file.model, file.layout, source, CPU, OURS)
+    measured = measure(file.model, file.layout, source, CPU, OURS)
     samples = [source[i] for i in range(len(source))]
     views = [View(s.name, s.image()[0], s.box) for s in samples]
     for i, (sample, blocks) in enumerate(zip(samples, predict(file.model, LSP14, views, CPU), strict=True)):
         to_crop = crop_transform(sample.box, 1).to_crop
         truth = to_crop(sample.joints[:, :2])
         inside = sample.valid & ((truth >= 0) & (truth <= 1)).all(1)
-        assert np.array_equal(found.counted[i], inside)
-        assert np.abs((found.errors[i] - (to_crop(blocks[-1].joints) - truth))[inside]).max() < 1e-5
+        for found, block in zip(measured, blocks, strict=True):
+            assert np.array_equal(found.counted[i], inside)
+            assert np.abs((found.errors[i] - (to_crop(block.joints) - truth))[inside]).max() < 1e-5
 
 
 def test_calibrate_command(people, capsys):
@@ -283,11 +288,11 @@ def test_calibrate_command(people, capsys):
     assert all(text in printed for text in ("held out", "90%", "least sure third", "right_ankle", str(out)))
     before, after = load_weights(weights), load_weights(out)
     assert after.metadata.pop(METADATA) and after.metadata == before.metadata
-    found = calibration_of(load_model(out))
-    assert "lspet, split all" in found.describe() and "of 41 people" in found.describe()
-    everyone = measure(after.model, LSP14, LspExtended(people), CPU, OURS)
-    for level in (0.5, 0.9):  # what was kept is calibrated on all of them
-        assert everyone.within(found, level)[everyone.counted].mean() == pytest.approx(level, abs=0.01)
+    for k, everyone in enumerate(measure(after.model, LSP14, LspExtended(people), CPU, OURS), 1):
+        found = calibration_of(load_model(out), k)
+        assert "lspet, split all" in found.describe() and "of 41 people" in found.describe()
+        for level in (0.5, 0.9):  # what was kept is calibrated on all of them
+            assert everyone.within(found, level)[everyone.counted].mean() == pytest.approx(level, abs=0.01)
 
 
 @pytest.mark.parametrize(

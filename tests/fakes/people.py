@@ -20,6 +20,7 @@ class Bright(nn.Module):
 
     layout, action_labels, actions, frames, joints, dim, released = PA16, (), 0, 0, 16, 2, False
     metadata: dict[str, str] = {}  # noqa: RUF012
+    blocks = (None,)
 
     def __init__(self, size=64, unseen=0):
         super().__init__()

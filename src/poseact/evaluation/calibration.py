@@ -24,12 +24,13 @@ from poseact.evaluation.poses import StillPeople
 from poseact.evaluation.rules import Protocol, protocol_of
 from poseact.geometry import crop_transform
 from poseact.inference.device import pick_device
-from poseact.inference.predictor import BATCH, answer_crops, ready
+from poseact.inference.predictor import BATCH, answer_blocks, ready
 from poseact.inference.uncertainty import (
     METADATA,
     Calibration,
     calibrate,
     calibrated,
+    calibrations_text,
     mahalanobis,
 )
 from poseact.network import MultitaskNetwork
@@ -45,7 +46,7 @@ SHOWN_LEVELS = (0.5, 0.9)
 class Measurements:
     """What the network answers beside what is annotated, of P people, in crop units.
 
-    - ``errors`` (P, J, 2): answer of the last block minus annotation; ``covariances`` (P, J, 2, 2) of
+    - ``errors`` (P, J, 2): answer of one block minus annotation; ``covariances`` (P, J, 2, 2) of
       the maps; ``counted`` (P, J) bool: annotated, and inside the crop.
     - ``units`` (P,): the person's number, or that of the video it was taken from.
     - ``damaged``: the messages of samples that could not be read.
@@ -98,14 +99,14 @@ def measure(
     device: torch.device,
     protocol: Protocol,
     console: Console | None = None,
-) -> Measurements:
-    """Every person of the set through the network, in the set's own box.
+) -> list[Measurements]:
+    """Every person of the set through the network, in the set's own box; of every block, first to last.
 
     Raises `UserError` where over 1 % of the samples are unreadable, nobody is annotated, or the network
     answers what is not finite.
     """
     people, prepared = StillPeople(source, protocol), ready(network, device)
-    found: list[tuple[FloatArray, FloatArray, BoolArray]] = []
+    found: list[list[tuple[FloatArray, FloatArray, BoolArray]]] = []
     units: list[int] = []
     damaged: list[str] = []
     for start in track(range(0, len(people), BATCH), "measuring", console=console, disable=console is None):
@@ -123,32 +124,36 @@ def measure(
         raise UserError(f"{len(damaged)} of {len(people)} samples cannot be read: {'; '.join(damaged[:5])}")
     if not found:
         raise UserError("no person to measure; check --root and --split")
-    errors, covariances, counted = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    if not (np.isfinite(errors).all() and np.isfinite(covariances).all()):
-        raise UserError("the network answers numbers that are not finite; its weights are damaged")
-    return Measurements(errors, covariances, counted, np.array(units, np.int64), tuple(damaged))
+    blocks = []
+    for groups in zip(*found, strict=True):
+        errors, covariances, counted = (np.concatenate(parts) for parts in zip(*groups, strict=True))
+        if not (np.isfinite(errors).all() and np.isfinite(covariances).all()):
+            raise UserError("the network answers numbers that are not finite; its weights are damaged")
+        blocks.append(Measurements(errors, covariances, counted, np.array(units, np.int64), tuple(damaged)))
+    return blocks
 
 
 def _compared(
     network: MultitaskNetwork, layout: Layout, group: list[tuple[Sample, Image]]
-) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Errors (n, J, 2), covariances (n, J, 2, 2) and which joints count (n, J)."""
+) -> list[tuple[FloatArray, FloatArray, BoolArray]]:
+    """Of every block errors (n, J, 2), covariances (n, J, 2, 2) and which joints count (n, J)."""
     transforms = [crop_transform(sample.box, network.size) for sample, _ in group]
     crops = np.stack([t.warp(image) for t, (_, image) in zip(transforms, group, strict=True)])
-    answers = answer_crops(network, crops)
-    poses = answers.pose[..., :2].double().cpu().numpy()
     places, counted = [], []
     for transform, (sample, _) in zip(transforms, group, strict=True):
         place = transform.to_crop(convert(sample.joints, sample.layout, layout)[:, :2].astype(np.float64))
         annotated = convert(sample.valid, sample.layout, layout)
         places.append(place)
         counted.append(annotated & ((place >= 0) & (place <= 1)).all(1))
-    known = np.stack(counted)
-    return (
-        np.where(known[..., None], poses - np.stack(places), 0.0),
-        answers.covariance.double().cpu().numpy(),
-        known,
-    )
+    known, truth = np.stack(counted), np.stack(places)
+    return [
+        (
+            np.where(known[..., None], answers.pose[..., :2].double().cpu().numpy() - truth, 0.0),
+            answers.covariance.double().cpu().numpy(),
+            known,
+        )
+        for answers in answer_blocks(network, crops)
+    ]
 
 
 def check(measurements: Measurements, layout: Layout, measured: str) -> Report:
@@ -202,18 +207,20 @@ def calibrate_weights(
     count: int | None = None,
     console: Console | None = None,
 ) -> Report:
-    """Write ``weights`` again as ``target``, with the calibration of a data set in its metadata.
+    """Write ``weights`` again as ``target``, with each block's calibration on a data set in its metadata.
 
-    The split has to be of people that the network was not trained on. ``count``: of synthetic people,
-    how many videos. Raises `UserError` where either cannot be opened, or there are too few people.
+    Returns the report of the last block. The split has to be of people that the network was not trained
+    on. ``count``: of synthetic people, how many videos. Raises `UserError` where either cannot be opened,
+    or there are too few people.
     """
     if target.suffix != ".safetensors":
         raise UserError(f"{target}: expected a name that ends in .safetensors; give another name")
     file, source = load_weights(weights), open_data(data, root, split, count)
     protocol = protocol_of("ours", data, split)
     found = measure(file.model, file.layout, source, pick_device(), protocol, console)
-    joints, people = int(found.counted.sum()), len(found.counted)
-    report = check(found, file.layout, f"{data}, split {split}: {joints} joints of {people} people")
-    metadata = {**file.metadata, METADATA: report.calibration.json()}
-    save_weights(target, file.model, file.arguments, metadata, half=file.half)
-    return report
+    joints, people = int(found[-1].counted.sum()), len(found[-1].counted)
+    measured = f"{data}, split {split}: {joints} joints of {people} people"
+    reports = [check(block, file.layout, measured) for block in found]
+    text = calibrations_text([report.calibration for report in reports])
+    save_weights(target, file.model, file.arguments, {**file.metadata, METADATA: text}, half=file.half)
+    return reports[-1]

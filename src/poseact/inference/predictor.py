@@ -114,6 +114,11 @@ def ready(
     return copy
 
 
+def answering_block(network: MultitaskNetwork) -> int:
+    """The number, from 1, of the block that answers in a network that is `ready`."""
+    return network.export.block if isinstance(network, ExportedNetwork) else len(network.blocks)
+
+
 def predict_group(
     network: MultitaskNetwork, layout: Layout, views: Sequence[View], size: int, crops: Crops = ONE_CROP
 ) -> list[list[Prediction]]:
@@ -155,6 +160,29 @@ def answer_crops(network: MultitaskNetwork, crops: npt.NDArray[np.uint8]) -> Cro
         if (at_joints := [p.features for p in parts if p.features is not None])
         else None,
     )
+
+
+def answer_blocks(network: MultitaskNetwork, crops: npt.NDArray[np.uint8]) -> list[CropAnswers]:
+    """The answers of every block, first to last, without features: see `answer_crops`."""
+    device = next(network.parameters()).device
+    parts: list[list[CropAnswers]] = []
+    for start in range(0, len(crops), BATCH):
+        blocks, _ = _estimated(network, to_input(torch.from_numpy(crops[start : start + BATCH]).to(device)))
+        parts.append(
+            [
+                CropAnswers(b.pose.float(), b.visibility.float(), map_covariance(b.heat_maps), None)
+                for b in blocks
+            ]
+        )
+    return [
+        CropAnswers(
+            torch.cat([part.pose for part in block]),
+            torch.cat([part.visibility for part in block]),
+            torch.cat([part.covariance for part in block]),
+            None,
+        )
+        for block in zip(*parts, strict=True)
+    ]
 
 
 def rows_of(

@@ -36,7 +36,7 @@ from poseact.inference.boxes import (
     shows_person,
 )
 from poseact.inference.device import pick_device
-from poseact.inference.predictor import CropAnswers, answer_crops, ready, rows_of
+from poseact.inference.predictor import CropAnswers, answer_crops, answering_block, ready, rows_of
 from poseact.inference.smoothing import OneEuro, Smoothing
 from poseact.inference.source import Frame, Source, open_source
 from poseact.inference.space import HEIGHT_M, CameraAssumption, Scale
@@ -143,7 +143,8 @@ class Stream:
     ) -> None:
         self.network, self.source, self.boxes = network, source, boxes
         self.options = options or Options()
-        self.layout, self.calibration = network.layout, calibration_of(network)
+        self.layout = network.layout
+        self.calibration = calibration_of(network, answering_block(network))
         self.kind = row_type(network.joints, network.dim, network.actions)
         self.window = (network.frames - 1) * self.options.stride + 1 if network.actions else 1
         self._people: dict[int, _Person] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -133,37 +134,49 @@ class Calibration:
             return "uncertainty: not calibrated; the heat maps are taken as Gaussians"
         return f"uncertainty: calibrated on {self.measured}"
 
-    def json(self) -> str:
-        """For the metadata of weights."""
-        return json.dumps(asdict(self))
-
 
 UNCALIBRATED = Calibration(0.0, 1.0, (1.0, 1.0), LEVELS, tuple(map(gaussian_radius, LEVELS)))
 """The assumption without a calibration: what the map says, as a Gaussian."""
 
 
-def calibration_of(network: Any) -> Calibration:
-    """The calibration that a network's weights bring, or `UNCALIBRATED`.
+def calibration_of(network: Any, block: int) -> Calibration:
+    """The calibration that a network's weights bring for the block that answers, or `UNCALIBRATED`.
 
-    ``network``: what `poseact.load_model` answers, with ``metadata`` and ``layout``. Raises `UserError`
-    where the entry is damaged or made for other joints.
+    ``network``: what `poseact.load_model` answers, with ``metadata`` and ``layout``. ``block``: its number,
+    from 1. Raises `UserError` where the entry is damaged, or made for other joints or fewer blocks.
     """
     text = getattr(network, "metadata", {}).get(METADATA)
-    return UNCALIBRATED if text is None else read_calibration(text, network.layout)
+    if text is None:
+        return UNCALIBRATED
+    found = read_calibrations(text, network.layout)
+    if block > len(found):
+        raise UserError(f"weights: expected a calibration of {block} blocks, got {len(found)}; {_REMEDY}")
+    return found[block - 1]
 
 
-def read_calibration(text: str, layout: Layout) -> Calibration:
-    """The calibration that `Calibration.json` wrote, for a layout; raises `UserError` on anything else."""
+def calibrations_text(calibrations: Sequence[Calibration]) -> str:
+    """Those of all blocks, first to last, for the metadata of weights."""
+    return json.dumps([asdict(calibration) for calibration in calibrations])
+
+
+def read_calibrations(text: str, layout: Layout) -> tuple[Calibration, ...]:
+    """What `calibrations_text` wrote, for a layout; raises `UserError` on anything else."""
     try:
         content = json.loads(text)
-        fields: dict[str, Any] = {name: float(content[name]) for name in ("floor", "power")}
-        fields |= {name: tuple(content[name]) for name in ("sizes", "levels", "radii", "joints")}
-        found = Calibration(**fields, measured=str(content["measured"]))
+        if not isinstance(content, list) or not content:
+            raise ValueError("no list of blocks")
+        return tuple(_read(each, layout) for each in content)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"weights: expected a calibration in their metadata, got {type(error).__name__}: {error}; "
             f"{_REMEDY}"
         ) from None
+
+
+def _read(content: dict[str, Any], layout: Layout) -> Calibration:
+    fields: dict[str, Any] = {name: float(content[name]) for name in ("floor", "power")}
+    fields |= {name: tuple(content[name]) for name in ("sizes", "levels", "radii", "joints")}
+    found = Calibration(**fields, measured=str(content["measured"]))
     if len(found.joints) not in (0, len(layout)):
         raise UserError(
             f"weights: expected a calibration of {len(layout)} joints, got {len(found.joints)}; {_REMEDY}"
