@@ -8,7 +8,7 @@ from poseact.skeleton import LSP14, PA17
 from poseact.structures import Image
 from poseact.visual.frame import LARGEST, SMALLEST, draw_frame
 from poseact.visual.overlay import LEFT, RIGHT, draw_ellipse
-from poseact.visual.space import draw_space
+from poseact.visual.space import BACKGROUND, draw_space
 
 ACTIONS = ("walk", "run", "stand still", "wave")
 GREY = 90
@@ -113,6 +113,18 @@ def test_a_gap_is_written_in_the_panel_and_without_one_on_the_picture():
     assert (plain[:, :640] == told[:, :640]).all() and (plain[:, 640:] != told[:, 640:]).any()
     rows = rows_of(dim=2, actions=())[:0]
     assert (draw_frame(picture(), rows, PA17, time_s=0, gap="no person") != GREY).any()
+
+
+def test_a_picture_that_is_no_frame_shows_the_person_from_two_sides_and_no_clock():
+    rows = rows_of()
+    still, first = (draw_frame(picture(), rows, PA17, (), time_s=at)[:, 640:] for at in (None, 0.0))
+    seen = rows["visibility"] >= 0.5
+    for half, turn in ((still[:240], 0.0), (still[240:], np.pi / 2)):
+        view = np.empty_like(half)
+        view[:] = BACKGROUND
+        draw_space(view, rows["metres"], seen, PA17, turn)
+        assert np.array_equal(half, view)
+    assert still.shape == first.shape and not np.array_equal(still, first)
 
 
 @pytest.mark.parametrize("text", ["ü" * 300, "走る\nwalk\ta\x00b", "", " ", "a" * 5, "\u202e"])

@@ -91,7 +91,7 @@ def predict_pictures(
 
 def _draw(path: Path, answer: Answer, stream: Stream) -> None:
     assert answer.frame.image is not None
-    write_png(path, draw_frame(answer.frame.image, answer.rows, stream.layout, time_s=0.0, gap=answer.gap))
+    write_png(path, draw_frame(answer.frame.image, answer.rows, stream.layout, time_s=None, gap=answer.gap))
 
 
 def _write(

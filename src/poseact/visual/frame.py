@@ -45,7 +45,7 @@ def draw_frame(
     layout: Layout,
     actions: Sequence[str] = (),
     *,
-    time_s: float,
+    time_s: float | None,
     gap: str = "",
     region: float = 0.0,
 ) -> Image:
@@ -57,10 +57,11 @@ def draw_frame(
     - ``region``: the Mahalanobis radius of a line around each joint, such as that within which 90 % of joints
       lie; 0: none.
     - The panel stands right of the picture and is as high. With 3D it shows a view that turns once in
-      12 seconds of ``time_s``. With ``actions`` it shows for one person the three most probable ones, for
-      several the most probable one of each of the first three. ``gap``, why the frame has no answer, is
-      written there too. A network in 2D without actions has no panel, and the gap is written on
-      the picture.
+      12 seconds of ``time_s``; of a picture that is no frame of a video, where that is None, two views,
+      from the camera's side and a quarter turn on. With ``actions`` it shows for one person the three
+      most probable ones, for several the most probable one of each of the first three. ``gap``, why the
+      frame has no answer, is written there too. A network in 2D without actions has no panel, and the
+      gap is written on the picture.
 
     The size depends on that of ``image``, on the fields of ``rows`` and on whether there are actions only.
     """
@@ -136,7 +137,7 @@ def _name_person(picture: Image, row: np.void, zoom: FloatArray, text: int) -> N
 
 
 def _panel(
-    rows: Rows, layout: Layout, actions: Sequence[str], size: tuple[int, int], time_s: float, gap: str
+    rows: Rows, layout: Layout, actions: Sequence[str], size: tuple[int, int], time_s: float | None, gap: str
 ) -> Image:
     height, beside = size
     width = int(max(_SMALLEST_PANEL, min(0.5 * height, 0.6 * beside), 0.25 * beside)) // 2 * 2
@@ -146,13 +147,13 @@ def _panel(
     bars = _LINES * line + line // 2 if actions else 0
     text = max(7, round(0.42 * line))
     if "metres" in (rows.dtype.names or ()) and height - bars >= 2 * line:
-        view = panel[: height - bars]
-        draw_space(
-            view, rows["metres"], rows["visibility"] >= SHOWN_FROM, layout, 2 * math.pi * time_s / TURN_S
-        )
+        turns = (0.0, math.pi / 2) if time_s is None else (2 * math.pi * time_s / TURN_S,)
+        for view, turn in zip(np.array_split(panel[: height - bars], len(turns)), turns, strict=True):
+            draw_space(view, rows["metres"], rows["visibility"] >= SHOWN_FROM, layout, turn)
     if actions:
         _draw_bars(panel, _bars(rows, actions), height - bars, line, text)
-    _write(panel, _clock(time_s), (text // 2, text // 2), text, _QUIET)
+    if time_s is not None:
+        _write(panel, _clock(time_s), (text // 2, text // 2), text, _QUIET)
     if gap:
         told = _fitted(gap, text, width - text)
         middle = ((width - _mask(told, text).shape[1]) // 2, max(0, (height - bars) // 2 - text))
