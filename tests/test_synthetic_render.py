@@ -183,7 +183,7 @@ def test_photographs_become_backgrounds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("options", "message"), [
     (["--form", "coco"], "expected one of clips, mpii"),
-    (["--actions", "walk,fly"], "expected some of walk, run"),
+    (["--actions", "walk,fly"], "expected some of walk, turn_left"),
     (["--actions", ","], "got none"),
     (["--form", "penn-action", "--actions", "walk"], "expected some of jumping_jacks"),
     (["--count", "0"], "--count: expected 1 or more"),
