@@ -45,6 +45,7 @@ def answered(network: MultitaskNetwork, courses: Courses, i: int, out: Path) -> 
     """Render film ``i``, predict, and write what was performed and what was found."""
     film, performed = courses.film(i)
     video = out / "film.mp4"
+    shutil.rmtree(out / "film", ignore_errors=True)  # of another film, where this was stopped
     write_video(video, (film.picture(k).image for k in range(len(film))), film.fps)
     summary = predict_video(video, network, out / "film", RunOptions(only=("json",)))
     content = {

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from poseact.data.loading import Examples, training_loader
 from poseact.errors import UserError
 from poseact.network import arguments, build
-from poseact.skeleton import LAYOUTS, LSP14
+from poseact.skeleton import LAYOUTS, LSP14, PA16, PA17
 from poseact.training import checkpoint
 from poseact.training.epoch import step
 from poseact.training.loop import Run, train_chain
@@ -199,6 +199,25 @@ def test_weights_for_other_joints_and_without_depth(roots, tmp_path, layout, sam
         mine, theirs = after.blocks[k].pose[:, rows], before.blocks[k].pose
         assert (mine[..., :2] - theirs).abs().max() < 1e-5 and (mine[..., 2] - 0.5).abs().max() < 1e-5
         assert (after.blocks[k].visibility[:, rows] - before.blocks[k].visibility).abs().max() < 1e-5
+
+
+def test_weights_for_other_joints_keep_their_depths(roots, tmp_path):
+    torch.manual_seed(0)
+    args = arguments("small", layout="pa17", width=16, blocks=1, size=32, depth_maps=8)
+    old, _ = build(args)
+    for name, x in old.named_parameters():
+        if name.endswith("heat_maps.weight"):
+            x.data.mul_(3000)
+    save_weights(tmp_path / "old.safetensors", old, args, {})
+    (recipe,) = read_chain("mpii.yaml", [*roots, *(s for s in SMALL if "penn" not in s)])
+    spec = NetworkSpec(weights=str(tmp_path / "old.safetensors"), layout="pa16")
+    network, _ = open_network(replace(recipe, network=spec), (), None)
+    image = torch.rand(2, 3, 32, 32)
+    both = [joint for joint in PA16.joints if joint in PA17.joints]
+    mine = network.eval()(image).pose[:, [PA16.index(joint) for joint in both]]
+    theirs = old.eval()(image).pose[:, [PA17.index(joint) for joint in both]]
+    assert len(both) >= 14 and (mine - theirs).abs().max() < 1e-5
+    assert float(theirs[..., 2].detach().std()) > 0.01
 
 
 @pytest.mark.parametrize(("change", "message"), [

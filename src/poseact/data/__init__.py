@@ -44,8 +44,7 @@ def open_data(
     splits ``train-both``, ``val-both`` and ``test-both`` show movements of both kinds.
     ``count``, ``frames``: the number of synthetic videos, and the length of each; 1 is quickest for
     stills; packed ones are as they were packed. ``photographs``: a folder of pictures for what is behind
-    synthetic people. Raises `UserError` on an unknown name or split, or a
-    missing folder.
+    synthetic people. Raises `UserError` on an unknown name or split, or a missing folder.
     """
     if name not in NAMES:
         raise UserError(f"unknown data set {name!r}; expected one of {', '.join(NAMES)}")

@@ -159,8 +159,8 @@ def _move_maps(
 ) -> None:
     """Put the layers around the heat maps of ``start`` into the form of ``network``, in ``theirs``.
 
-    All depths of a joint get the mean of the depths there, so that the network answers the same in the
-    plane, and half-way in depth; what is read back from the maps is divided among them.
+    Where the number of depths differs, all depths of a joint get the mean of those there, so that the
+    network answers the same in the plane, and half-way in depth; what is read back is divided among them.
     """
     before = start.reader.depth_maps or 1
     depths = network.reader.depth_maps or 1
@@ -169,12 +169,14 @@ def _move_maps(
     places = [layout.index(joint) for joint in kept]
     for name in mine.keys() & theirs.keys():
         if name.endswith(_WRITES_MAPS):
-            found = theirs[name].unflatten(0, (before, -1)).mean(0)
+            found = theirs[name].unflatten(0, (before, -1))
+            found = found if before == depths else found.mean(0, keepdim=True)
             new = mine[name].unflatten(0, (depths, -1)).clone()
-            new[:, places] = found[rows]
+            new[:, places] = found[:, rows]
             theirs[name] = new.flatten(0, 1)
         elif name.endswith(_READS_MAPS):
-            found = theirs[name].unflatten(1, (before, -1)).sum(1) / depths
+            found = theirs[name].unflatten(1, (before, -1))
+            found = found if before == depths else found.sum(1, keepdim=True) / depths
             new = mine[name].unflatten(1, (depths, -1)).clone()
-            new[:, :, places] = found[:, None, rows]
+            new[:, :, places] = found[:, :, rows]
             theirs[name] = new.flatten(1, 2)

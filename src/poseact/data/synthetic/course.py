@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
@@ -101,9 +101,7 @@ class Courses:
         motion = self.motions[int(rng.choice(clips))]
         first = max(0, (len(motion) - frames) // 2)
         kept = slice(first, first + frames)
-        return Motion(
-            motion.rotations[kept], motion.root[kept], motion.root_height, motion.fps, action, motion.held
-        )
+        return replace(motion, rotations=motion.rotations[kept], root=motion.root[kept])
 
 
 def joined(
