@@ -14,12 +14,14 @@ from fakes import mpii, penn_action
 from rich.console import Console
 from safetensors.torch import load_file
 
-from poseact.data.loading import Examples, training_loader
+from poseact.data.loading import Examples, stacked, training_loader
 from poseact.errors import UserError
 from poseact.network import arguments, build
 from poseact.skeleton import LAYOUTS, LSP14, PA16, PA17
 from poseact.training import checkpoint
+from poseact.training import kept as kept_module
 from poseact.training.epoch import step
+from poseact.training.kept import KeptAnswers, keep_answers
 from poseact.training.loop import Run, train_chain
 from poseact.training.optimisation import ACTION_PARTS, training_mode
 from poseact.training.recipe import NetworkSpec, read_chain
@@ -305,3 +307,62 @@ def test_a_chain_of_stages_hands_on_weights_and_labels(roots, tmp_path):
     row = checkpoint.load(path.parent / "last.pt")["progress"]["history"][0]
     assert row["pose_loss"] == 0 < row["action_loss"] and 0 <= row["accuracy"] <= 1
     assert "accuracy_pose block 4" in row and "accuracy_appearance block 4" in row
+
+
+def test_kept_answers_teach_the_heads_what_the_whole_network_would(roots, weights, tmp_path):
+    """Crops drawn once: the losses of a first epoch's batch, and of the same batch in a later epoch."""
+    run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true")
+    keep_answers(run)
+    drawn, kept = run.examples(0), KeptAnswers(run, 3)
+    places = [(0, i) for i in range(3)]
+    again = [(0, i + 2 * len(run.sets.train[0])) for i in range(3)]  # of a third pass
+    losses = [step(run, stacked([drawn[place] for place in places]))[0][2]]
+    load = run.network.load_state_dict
+    for some in (places, again):
+        load(load_weights(weights).model.state_dict())
+        losses.append(step(run, stacked([kept[place] for place in some]))[0][2])
+    assert losses[0] == pytest.approx(losses[1], rel=2e-3) and losses[1] == losses[2] > 0
+
+
+def test_keeping_goes_on_where_it_was_stopped_and_begins_again_with_other_weights(
+    roots, weights, tmp_path, monkeypatch
+):
+    run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true")
+    monkeypatch.setattr("poseact.training.kept._GROUP", 1)
+    answered, seen = kept_module._answered, []
+
+    def counted(run, clips):
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        seen.append(len(clips))
+        return answered(run, clips)
+
+    monkeypatch.setattr("poseact.training.kept._answered", counted)
+    with pytest.raises(KeyboardInterrupt):
+        keep_answers(run)
+    monkeypatch.setattr("poseact.training.kept._answered", lambda *a: seen.append(1) or answered(*a))
+    keep_answers(run)
+    assert len(seen) == len(run.sets.train[0]) > 3
+    with torch.no_grad():
+        run.network.stem.entry[0].conv.weight.mul_(1.5)
+    keep_answers(run)
+    assert len(seen) == 2 * len(run.sets.train[0])
+
+
+def test_a_kept_stage_from_end_to_end(roots, weights, tmp_path):
+    chain = read_chain(
+        "penn-action.yaml", [*roots, *SMALL, f"network.weights={weights}", "training.kept=true"]
+    )
+    path = train_chain(chain, tmp_path / "run", QUIET)
+    before, after = load_weights(weights).model.state_dict(), load_weights(path).model.state_dict()
+    heads = {name for name in before if name.split(".")[0] in ACTION_PARTS}
+    assert changed(before, after) and changed(before, after) <= heads
+    assert not (tmp_path / "run" / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    "override", ["training.trains=all", "training.poses=given", "training.sizes=[32,64]"]
+)
+def test_keeping_needs_frozen_estimated_poses_of_one_size(override, roots):
+    with pytest.raises(UserError, match=r"training\.kept"):
+        read_chain("penn-action.yaml", [*roots, "network.weights=w", "training.kept=true", override])

@@ -165,7 +165,7 @@ def stacked(examples: Sequence[Example]) -> Batch:
     """Examples as one batch, stills and clips apart."""
     kinds: dict[str, list[Example]] = {"stills": [], "clips": []}
     for made in examples:
-        kinds["stills" if made["frames"].ndim == 3 else "clips"].append(made)
+        kinds["stills" if made["pose"].ndim == 2 else "clips"].append(made)
     return {kind: default_collate(some) for kind, some in kinds.items() if some}
 
 

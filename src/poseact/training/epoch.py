@@ -16,8 +16,9 @@ from poseact.data.images import write_whole
 from poseact.data.loading import DAMAGED_SHARE, Batch, Examples, training_loader
 from poseact.errors import UserError
 from poseact.network import to_input
-from poseact.structures import NetworkOutput
+from poseact.structures import ActionOutput, PoseOutput
 from poseact.training import losses
+from poseact.training.kept import KeptAnswers, recognised
 from poseact.training.optimisation import (
     join_processes,
     learning_rate,
@@ -40,15 +41,7 @@ def train_one_epoch(run: Run, advance: Callable[[str], None]) -> None:
     ``KeyboardInterrupt``, with a checkpoint written, where the run is asked to stop.
     """
     spec, progress = run.recipe.training, run.progress
-    examples = Examples(
-        run.sets.train,
-        run.layout,
-        run.crop_size,
-        run.recipe.augmentation,
-        spec.seed,
-        progress.epoch,
-        run.frames,
-    )
+    examples = KeptAnswers(run, progress.epoch) if spec.kept else run.examples(progress.epoch)
     loader = training_loader(
         examples,
         run.sets.shares,
@@ -67,7 +60,7 @@ def train_one_epoch(run: Run, advance: Callable[[str], None]) -> None:
         step_losses, damaged, stopping = step(run, batch)
         progress.sums = [a + b for a, b in zip(progress.sums, step_losses, strict=True)]
         progress.damaged += damaged
-        _check_damage(run, examples)
+        _check_damage(run)
         update_average(run.average, run.network, spec.average, run.step + 1)
         progress.batch += 1
         run.tick()
@@ -135,31 +128,36 @@ def _losses(run: Run, labels: losses.Labels, count: Tensor, part: int) -> tuple[
     """The pose loss and the action loss of stills or of clips."""
     recipe = run.recipe
     with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bf16):
-        output = _forward(run, labels, part)
-    zero = output.pose.new_zeros(())
-    pose = action = zero
+        blocks, actions = _forward(run, labels, part)
+    pose = action = torch.zeros((), device=run.device)
     if recipe.learns_poses:
-        pose = losses.poses_loss(output.blocks, labels, count, recipe.training.heat_map_weight)
-    if recipe.learns_actions and output.actions is not None:
-        action = losses.actions_loss(output.actions, labels, count)
+        pose = losses.poses_loss(blocks, labels, count, recipe.training.heat_map_weight)
+    if recipe.learns_actions and actions is not None:
+        action = losses.actions_loss(actions, labels, count)
     return pose, action
 
 
-def _forward(run: Run, labels: losses.Labels, part: int) -> NetworkOutput:
-    """Stills need the pose part alone; clips go through the whole network."""
+def _forward(
+    run: Run, labels: losses.Labels, part: int
+) -> tuple[tuple[PoseOutput, ...], ActionOutput | None]:
+    """Stills need the pose part alone, kept clips the action heads; clips go through the whole network."""
+    if "features" in labels:
+        return (), recognised(run.network, labels)
     frames = to_input(labels["frames"], labels["power"])
     if frames.ndim == 4:
         frames = frames.contiguous(memory_format=torch.channels_last)
-        return NetworkOutput(run.network.estimate(frames)[0])
+        return run.network.estimate(frames)[0], None
     spec = run.recipe.training
-    if spec.poses == "estimated":
-        return run.network(frames)  # type: ignore[no-any-return]
-    poses = labels["pose"][..., : run.network.dim]
-    if spec.poses == "noisy":
-        place = (spec.seed, run.step, run.accelerator.process_index, part)
-        noise = np.random.default_rng(place).normal(0, spec.pose_noise, poses.shape)
-        poses = poses + torch.from_numpy(noise).to(poses) * labels["visible"].unsqueeze(-1)
-    return run.network(frames, poses, labels["visible"])  # type: ignore[no-any-return]
+    given: tuple[Tensor, ...] = ()
+    if spec.poses != "estimated":
+        poses = labels["pose"][..., : run.network.dim]
+        if spec.poses == "noisy":
+            place = (spec.seed, run.step, run.accelerator.process_index, part)
+            noise = np.random.default_rng(place).normal(0, spec.pose_noise, poses.shape)
+            poses = poses + torch.from_numpy(noise).to(poses) * labels["visible"].unsqueeze(-1)
+        given = (poses, labels["visible"])
+    output = run.network(frames, *given)
+    return output.blocks, output.actions
 
 
 def _check_finite(run: Run, batch: Batch, what: str, value: float) -> None:
@@ -180,12 +178,13 @@ def _check_finite(run: Run, batch: Batch, what: str, value: float) -> None:
     )
 
 
-def _check_damage(run: Run, examples: Examples) -> None:
+def _check_damage(run: Run) -> None:
     most = DAMAGED_SHARE * run.batches * run.recipe.training.batch
     if run.progress.damaged > most:
+        some = "; ".join(_first_damaged(run.examples(run.progress.epoch)))
         raise UserError(
             f"{run.progress.damaged} of {run.batches * run.recipe.training.batch} samples of an epoch cannot "
-            f"be read, over {DAMAGED_SHARE:.0%}: {'; '.join(_first_damaged(examples))}; mend the data set"
+            f"be read, over {DAMAGED_SHARE:.0%}: {some}; mend the data set"
         )
 
 

@@ -19,11 +19,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from poseact.data.images import write_whole
+from poseact.data.loading import Examples
 from poseact.data.mixing import MixedBatches
 from poseact.errors import UserError
 from poseact.inference.device import cpu_has_bf16
 from poseact.training import checkpoint
 from poseact.training.epoch import train_one_epoch
+from poseact.training.kept import drop_answers, keep_answers
 from poseact.training.optimisation import freeze, make_optimizer
 from poseact.training.recipe import Recipe
 from poseact.training.start import open_network, open_sets
@@ -88,6 +90,14 @@ class Run:
         """The epoch's: ``sizes`` in their order, each for an even share of the epochs."""
         sizes = self.recipe.training.sizes or (self.network.size,)
         return int(sizes[self.progress.epoch * len(sizes) // self.recipe.training.epochs])
+
+    def examples(self, epoch: int) -> Examples:
+        """What an epoch's batches are drawn from."""
+        recipe = self.recipe
+        return Examples(
+            self.sets.train, self.layout, self.crop_size, recipe.augmentation, recipe.training.seed, epoch,
+            self.frames,
+        )  # fmt: skip
 
     def _count_batches(self) -> int:
         """Batches an epoch."""
@@ -204,6 +214,8 @@ def train(recipe: Recipe, out: Path, console: Console, before: Path | None = Non
 
 def _train(run: Run) -> Path:
     recipe = run.recipe
+    if recipe.training.kept:
+        keep_answers(run)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
@@ -219,6 +231,7 @@ def _train(run: Run) -> Path:
             run.progress.next_epoch()
             run.save()
     path = run.export(WEIGHTS)
+    drop_answers(run.out)
     run.accelerator.wait_for_everyone()
     return path
 

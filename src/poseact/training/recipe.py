@@ -89,6 +89,8 @@ class TrainingSpec:
     - ``trains``: the pose part, the action heads or all; the rest is frozen, batch norm's statistics
       included. ``poses`` that the action heads read: those estimated, or the annotated ones, with
       Gaussian noise of ``pose_noise`` crop units where ``noisy``.
+    - ``kept``: where the poses are frozen and estimated, each video's crops are drawn once and what the
+      pose part answers for them is kept (see `kept`): epochs after that cost the action heads alone.
     - ``schedule``: a linear warm-up of ``warmup_steps``, then ``cosine`` down to zero; ``plateau``:
       x ``factor`` after ``patience`` epochs without a better validation; ``steps``: x ``factor`` after
       each epoch of ``milestones``.
@@ -116,6 +118,7 @@ class TrainingSpec:
     trains: Literal["all", "pose", "action"] = "all"
     poses: Literal["estimated", "given", "noisy"] = "estimated"
     pose_noise: float = 0.0
+    kept: bool = False
     pose_weight: float = 1.0
     action_weight: float = 1.0
     heat_map_weight: float = 0.05
@@ -310,6 +313,9 @@ def _problems(recipe: Recipe) -> list[str]:
          f"training.checkpoint_minutes: expected 0 to {MOST_CHECKPOINT_MINUTES:g}"),
         ((spec.poses == "noisy") == (spec.pose_noise > 0),
          "training.pose_noise: expected above 0 where poses are noisy, else 0"),
+        (not spec.kept or (spec.trains, spec.poses) == ("action", "estimated"),
+         "training.kept: expected training.trains action and poses estimated; leave it out"),
+        (not spec.kept or len(spec.sizes) <= 1, "training.kept: expected one of training.sizes"),
         (recipe.augmentation.scale[0] > 0, "augmentation.scale: expected values above 0"),
     ]  # fmt: skip
     return [message for holds, message in checks if not holds]

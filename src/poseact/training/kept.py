@@ -1,0 +1,135 @@
+"""What a frozen pose part answers, computed once, so that epochs of the action heads cost little.
+
+Where only the action heads learn, the pose part answers the same for the same crops, and it is nearly all
+of the work. A stage with ``training.kept`` draws each clip's crops once and keeps the answers in the run's
+folder until the stage is finished::
+
+    kept/about.json        which weights answered, and how many clips are there
+    kept/pose.npy          (N, T, J, D) float32, and visibility.npy (N, T, J)
+    kept/features.npy      (N, T, C, J) float16: the visual features at the joints
+    kept/action.npy, action_known.npy, readable.npy    (N,)
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from poseact.data.images import write_whole
+from poseact.data.loading import Examples, stacked
+from poseact.data.mixing import Place
+from poseact.errors import UserError
+from poseact.network import MultitaskNetwork, to_input
+from poseact.network.action import joint_features
+from poseact.network.soft_argmax import soft_max_2d
+from poseact.training.optimisation import ACTION_PARTS, training_mode
+from poseact.weights.files import checksum
+
+if TYPE_CHECKING:
+    from poseact.training.loop import Run
+
+FOLDER = "kept"
+_GROUP = 16
+"""Clips that are written together: what a kill can cost."""
+
+
+class KeptAnswers(Examples):
+    """The clips of a stage as the frozen pose part answered them; the same in every epoch."""
+
+    def __init__(self, run: Run, epoch: int) -> None:
+        e = run.examples(epoch)
+        super().__init__(e.sources, e.layout, e.size, e.augmentation, e.seed, epoch, e.frames)
+        self._files = _open(run, "r")
+
+    def __getitem__(self, place: Place) -> Any:
+        """What `MultitaskNetwork.recognise` takes for the clip at a place, and its action."""
+        which, i = place
+        lengths = [len(source) for source in self.sources]
+        number = sum(lengths[:which]) + i % lengths[which]
+        item = {name: np.array(values[number]) for name, values in self._files.items()}
+        unsupervised = np.zeros(item["pose"].shape[:-1], np.bool_)
+        return item | {"valid": unsupervised, "visible_known": unsupervised}
+
+
+def keep_answers(run: Run) -> None:
+    """Compute what is not there yet; a kill costs at most a few clips.
+
+    Raises `UserError` where several processes share the run, or a data set has no videos.
+    """
+    if run.accelerator.num_processes > 1:
+        raise UserError("training.kept: expected one process; leave the launcher or training.kept out")
+    examples = run.examples(0)
+    count, about = len(examples), run.out / FOLDER / "about.json"
+    state = run.network.state_dict()
+    mark = checksum({name: x for name, x in state.items() if name.split(".")[0] not in ACTION_PARTS})
+    found = json.loads(about.read_text()) if about.exists() else {}
+    done = found["done"] if found.get("weights") == mark else 0
+    files = _open(run, "r+" if done else "w+")
+    training_mode(run.network)
+    places = [(which, i) for which, source in enumerate(examples.sources) for i in range(len(source))]
+    groups = range(done, count, _GROUP)
+    size = sum(values.nbytes for values in files.values()) / 1e9
+    where = f"{size:.1f} GB in {run.out / FOLDER}"
+    run.console.print(f"keeping the poses of {count} clips, {where}", markup=False)
+    for start in track(groups, "poses", console=run.console, disable=not groups):
+        some = slice(start, min(start + _GROUP, count))
+        for name, values in _answered(run, [examples[place] for place in places[some]]):
+            files[name][some] = values
+            files[name].flush()
+        write_whole(about, json.dumps({"weights": mark, "done": some.stop}).encode())
+
+
+def drop_answers(out: Path) -> None:
+    """Remove them: the stage is finished."""
+    shutil.rmtree(out / FOLDER, ignore_errors=True)
+
+
+def recognised(network: MultitaskNetwork, labels: dict[str, torch.Tensor]) -> Any:
+    """The action heads' answer to a batch of kept clips."""
+    features = labels["features"].float().flatten(0, 1)
+    return network.recognise(labels["pose"], labels["visibility"], features)
+
+
+def _open(run: Run, mode: str) -> dict[str, np.memmap[Any, Any]]:
+    network, count = run.network, sum(len(source) for source in run.sets.train)
+    lead, channels = (count, network.frames), network.appearance_recognition.reduce.conv.in_channels
+    shapes: dict[str, tuple[tuple[int, ...], Any]] = {
+        "pose": ((*lead, network.joints, network.dim), np.float32),
+        "visibility": ((*lead, network.joints), np.float32),
+        "features": ((*lead, channels, network.joints), np.float16),
+        "action": ((count,), np.int64),
+        "action_known": ((count,), np.bool_),
+        "readable": ((count,), np.bool_),
+    }
+    folder = run.out / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    if mode == "r":
+        return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in shapes}
+    return {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", mode, dtype, shape)
+        for name, (shape, dtype) in shapes.items()
+    }
+
+
+@torch.no_grad()
+def _answered(run: Run, clips: list[Any]) -> Iterator[tuple[str, Any]]:
+    """The rows of some clips by file, in the order of `_open`."""
+    (labels,) = stacked(clips).values()
+    n, t = labels["frames"].shape[:2]
+    frames = to_input(labels["frames"].to(run.device), labels["power"].to(run.device)).flatten(0, 1)
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bf16):
+        blocks, visual = run.network.estimate(frames.contiguous(memory_format=torch.channels_last))
+        features = joint_features(visual, soft_max_2d(blocks[-1].heat_maps))
+    for name, x in (
+        ("pose", blocks[-1].pose), ("visibility", blocks[-1].visibility), ("features", features.half()),
+    ):  # fmt: skip
+        yield name, x.unflatten(0, (n, t)).cpu().numpy()
+    for name in ("action", "action_known", "readable"):
+        yield name, labels[name].numpy()
