@@ -4,6 +4,7 @@ import torch
 from fakes import lspet as fake
 from fakes.tracks import Tracks
 
+from poseact.data.actions import mirrored_actions
 from poseact.data.augment import Augmentation
 from poseact.data.loading import Examples, chosen, training_loader
 from poseact.data.lspet import LspExtended
@@ -55,6 +56,33 @@ def test_stills_and_clips_of_one_batch_are_stacked_apart(data):
         assert batch["stills"]["frames"].shape == (3, 64, 64, 3)
         assert batch["clips"]["frames"].shape == (1, 4, 64, 64, 3)
         assert not batch["stills"]["action_known"].any() and batch["clips"]["action_known"].all()
+
+
+@pytest.mark.parametrize(
+    ("names", "mirrored"),
+    [
+        (("wave_left", "wave_right", "bow"), (1, 0, 2)),
+        (("raise-up-left-hand", "walk-right", "raise-up-right-hand"), (2, 1, 0)),
+        (("bright", "left out"), (0, 1)),
+        ((), ()),
+    ],
+)
+def test_the_action_that_a_mirror_shows(names, mirrored):
+    assert mirrored_actions(names) == mirrored
+
+
+def test_a_mirrored_clip_is_of_the_other_side():
+    source = Tracks(2)
+    source.actions = ("wave_left", "wave_right")
+    seen = set()
+    for epoch in range(16):
+        straight = Augmentation(rotation=0, shift=(0, 0), scale=(1, 1))
+        made = Examples([source], PA16, 64, straight, 0, epoch, frames=4)[0, 0]
+        x = made["pose"][:, PA16.index("pelvis"), 0]
+        to_the_right = bool(x[-1] > x[0])  # as all of `Tracks` go
+        assert made["action"] == (0 if to_the_right else 1)
+        seen.add(to_the_right)
+    assert seen == {True, False}
 
 
 def test_the_processes_shares_are_the_batch(data):

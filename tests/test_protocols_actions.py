@@ -51,6 +51,14 @@ def scripted(script=None, **options):
     return network
 
 
+def test_answers_about_mirror_images_name_the_other_side():
+    network = scripted(lambda frames, *_: sure([(i + 1) % 2 for i in range(len(frames))]))
+    source = Tracks(count=2)
+    source.actions = network.action_labels = ("wave_left", "wave_right")
+    scores = evaluate_action(network, source, CPU, Protocol(flip=True))
+    assert scores.confusion.tolist() == [[0, 1], [0, 1]]  # right, and left in the mirror: right
+
+
 def test_accuracy_by_hand():
     network = scripted()  # always "walk": right for the even ones of three videos
     scores = evaluate_action(network, Tracks(count=3), CPU)

@@ -1,6 +1,9 @@
-"""Names of the actions, in the order of the data sets' labels (docs of each data set)."""
+"""Names of the actions, in the order of the data sets' labels, and which one a mirror shows."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Sequence
 
 # fmt: off
 PENN_ACTIONS = (
@@ -25,3 +28,15 @@ NTU_ACTIONS = (
 )
 """NTU RGB+D's actions A001 to A060."""
 # fmt: on
+
+
+def mirrored_actions(names: Sequence[str]) -> tuple[int, ...]:
+    """For each action, by index, the one that its mirror image shows: itself, unless it names a side.
+
+    Left and right are changed over in the name; where there is no action of that name, nothing changes.
+    """
+    places = {name: i for i, name in enumerate(names)}
+    other = {"left": "right", "right": "left"}
+    return tuple(
+        places.get(re.sub("left|right", lambda side: other[side[0]], name), i) for i, name in enumerate(names)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -100,14 +101,18 @@ def example(
     size: int,
     augmentation: Augmentation | None,
     rng: np.random.Generator,
+    mirrored: Sequence[int] = (),
 ) -> Example:
     """Crop a person to ``size`` pixels with the joints in ``layout``; a clip by one draw.
 
+    ``mirrored``: which action each one is in a mirror (`actions.mirrored_actions`); all the same where empty.
     Raises `UserError` where a frame cannot be read.
     """
     transform = draw_transform(person.box, size, augmentation, rng)
     power = np.ones(3) if augmentation is None else rng.uniform(*augmentation.power, 3)
     action = person.action if isinstance(person, Clip) else None
+    if action is not None and transform.flip and mirrored:
+        action = mirrored[action]
     pose, valid, depth_valid, known = _labels(person, layout, transform)
     return Example(
         frames=_crops(person, transform),

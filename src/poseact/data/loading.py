@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from poseact.data.actions import mirrored_actions
 from poseact.data.augment import Augmentation, Example, blank, example
 from poseact.data.clips import TrackSource, draw_clip, draw_still, is_tracks, released_slots
 from poseact.data.mixing import MixedBatches, Place
@@ -54,6 +55,7 @@ class Examples(Dataset[Example]):
     ) -> None:
         self.sources, self.layout, self.size, self.frames = sources, layout, size, frames
         self.augmentation, self.seed, self.epoch = augmentation, seed, epoch
+        self._mirrored = [mirrored_actions(getattr(source, "actions", ())) for source in sources]
 
     def __len__(self) -> int:
         return sum(len(source) for source in self.sources)
@@ -70,7 +72,7 @@ class Examples(Dataset[Example]):
         """The example of a place; raises `UserError` where it cannot be read."""
         rng = np.random.default_rng((self.seed, self.epoch, *place))
         person = self._person(place, rng)
-        return example(person, self.layout, self.size, self.augmentation, rng)
+        return example(person, self.layout, self.size, self.augmentation, rng, self._mirrored[place[0]])
 
     def _person(self, place: Place, rng: np.random.Generator) -> Sample | Clip:
         source = self.sources[place[0]]

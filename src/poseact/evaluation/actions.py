@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from poseact.data.actions import mirrored_actions
 from poseact.data.augment import Example, example
 from poseact.data.clips import TrackSource, clip, is_tracks, released_slots
 from poseact.data.loading import DAMAGED_SHARE
@@ -101,9 +102,13 @@ class _LastFrames:
 
 @dataclass(frozen=True)
 class _Crop:
-    """One crop of one clip of video ``index``: frames (T, S, S, 3), pose (T, J, D), visible (T, J)."""
+    """One crop of one clip of video ``index``: frames (T, S, S, 3), pose (T, J, D), visible (T, J).
+
+    ``flip``: whether it is mirrored.
+    """
 
     index: int
+    flip: bool
     frames: Tensor
     pose: Tensor
     visible: Tensor
@@ -200,9 +205,10 @@ def _measure_group(setting: _Setting, group: range) -> list[tuple[int, Video | s
     messages: dict[int, str] = {}
     answers: dict[int, list[FloatArray]] = {index: [] for index in group}
     crops = _crops_of_group(setting, group, labels, messages)
+    mirrored = list(mirrored_actions(setting.source.actions))
     while batch := list(islice(crops, BATCH)):
         for crop, probabilities in zip(batch, _recognised(setting, batch), strict=True):
-            answers[crop.index].append(probabilities)
+            answers[crop.index].append(probabilities[:, mirrored] if crop.flip else probabilities)
     rows: list[tuple[int, Video | str | None]] = []
     for index in group:
         label = labels.get(index)
@@ -287,7 +293,7 @@ def _crop(setting: _Setting, cut: Example, index: int, flip: bool, rng: np.rando
         order = setting.layout.flip.tolist()
         mirrored = torch.cat([1 - pose[..., :1], pose[..., 1:]], -1) * visible.unsqueeze(-1)
         frames, pose, visible = frames.flip(-2), mirrored[:, order], visible[:, order]
-    return _Crop(index, frames, pose, visible)
+    return _Crop(index, flip, frames, pose, visible)
 
 
 def _boxes(setting: _Setting, taken: Clip, place: tuple[int, int]) -> list[Box]:
