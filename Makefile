@@ -1,4 +1,4 @@
-# `make demo` and `make test` set everything up on a fresh machine and run.
+# `make demo` and `make test` set everything up on a fresh machine and run; `make demo SOURCE=video.mp4` takes yours.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
 VENV := .venv
 PIP := PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install --quiet
@@ -6,7 +6,7 @@ PIP := PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install --quiet
 .PHONY: demo test clean
 
 demo: $(VENV)/ready
-	$(VENV)/bin/poseact demo --out demo
+	$(VENV)/bin/poseact demo $(SOURCE) --out demo
 
 test: $(VENV)/ready-to-test
 	$(VENV)/bin/ruff check --no-cache .  # a cache does not see that a module is gone

@@ -83,6 +83,15 @@ def test_z_follows_the_crop_scale(scale):
     assert np.abs(depth - s.joints[e["depth_valid"], 2]).max() < 0.1
 
 
+def test_depths_that_no_answer_reaches_teach_nothing():
+    """z ends at 0 and 1: what lies a metre from the pelvis in a crop of 2.25 m is the last that counts."""
+    s = sample()
+    s.joints[:4, 2] = (-1001, -999, 999, 1001)
+    e = draw(s, None)
+    assert e["depth_valid"][:4].tolist() == [False, True, True, False] and e["depth_valid"][4:].all()
+    assert e["valid"].all() and e["pose"][0, 2] == e["pose"][3, 2] == 0
+
+
 def test_ranges_are_respected():
     s = sample()
     a = Augmentation(rotation=10, scale=(0.9, 1.1), shift=(8, 8), flip=False)

@@ -56,6 +56,14 @@ def test_drawn_clips_use_the_strides_and_all_places():
     assert min(a for a, _ in ends) == 0 and max(b for _, b in ends) == 39
 
 
+def test_clips_of_a_short_video_begin_anywhere():
+    """No stride of 2 or 3 fits: clips of 8 of 15 frames begin at 0 to 7, all alike."""
+    track = Tracks(frames=15)[0]
+    starts = [int(draw_clip(track, 8, (2, 3), np.random.default_rng(i)).indices[0]) for i in range(400)]
+    counts = np.bincount(starts, minlength=8)
+    assert len(counts) == 8 and counts.min() > 25
+
+
 def test_all_stills_and_all_clips():
     tracks = Tracks(count=2, frames=20)
     assert [s.index for s in Stills(tracks, every=8, first=1)] == [1, 9, 17, 1, 9, 17]

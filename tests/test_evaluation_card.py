@@ -59,4 +59,10 @@ def test_scores_are_those_of_the_halved_weights(trained, capsys):
     assert value == told["scores"]["PCK@0.2"] and (low is None or low <= value <= high)
     assert (row["data"], row["split"], row["samples"]) == ("synthetic", "val", told["samples"])
     assert row["by_joint"] == told["by_joint"]
-    assert main(["info", str(target)]) == 0 and "scores" in capsys.readouterr().out
+    capsys.readouterr()
+    assert main(["info", str(target)]) == 0
+    shown = capsys.readouterr().out
+    assert f"| synthetic | val | {told['samples']} | PCK@0.2 | {value:.3f} |" in shown
+    assert f"| left_wrist | {told['by_joint']['left_wrist'][row['main']]:.3f} |" in shown.replace(
+        " |  |", " |"
+    )

@@ -47,6 +47,17 @@ def test_a_jpeg_that_ends_early_is_damaged(tmp_path, cut):
         read_image(tmp_path / "a.jpg")
 
 
+def test_a_photograph_with_a_short_video_after_it_is_whole(tmp_path):
+    """As phones store them: the JPEG's end is far from the file's."""
+    _, data = cv2.imencode(".jpg", ramp())
+    video = b"\0\0\0\x18ftypmp42" + bytes(1 << 17)
+    (tmp_path / "a.jpg").write_bytes(data.tobytes() + video)
+    assert read_image(tmp_path / "a.jpg").shape == (48, 64, 3)
+    (tmp_path / "b.jpg").write_bytes(data.tobytes()[:-2] + bytes(1 << 17))
+    with pytest.raises(UserError, match="ends too early"):
+        read_image(tmp_path / "b.jpg")
+
+
 @pytest.mark.parametrize("content", [b"", b"text", None])
 def test_what_is_no_image(tmp_path, content):
     if content is not None:

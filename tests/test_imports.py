@@ -1,6 +1,8 @@
 """The direction of imports (lower layers know nothing of higher ones)."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,13 @@ def test_imports_go_one_way(part):
     assert files
     for file in files:
         assert imported(file) <= ALLOWED[part] | {part}, file
+
+
+def test_the_package_is_there_without_torch():
+    code = "import sys, poseact, poseact.cli; poseact.cli._parser(); print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+    assert callable(poseact.predict) and callable(poseact.load_model) and isinstance(poseact.Stream, type)
 
 
 def test_network_is_pure_torch():

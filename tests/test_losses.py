@@ -5,6 +5,7 @@ from poseact.structures import ActionOutput, PoseOutput
 from poseact.training.losses import (
     actions_loss,
     counts,
+    frame_share,
     heat_map_loss,
     pose_loss,
     poses_loss,
@@ -124,6 +125,21 @@ def test_clips_are_their_frames():
     clip = PoseOutput(*(x[None] for x in (stills.pose, stills.visibility, stills.heat_maps)))
     labels = {name: x[None] for name, x in b.items()}
     assert total_loss((clip,), labels, 0.1).item() == pytest.approx(total_loss((stills,), b, 0.1).item())
+
+
+def test_a_clip_weighs_as_much_as_a_still():
+    """Of a still and a clip of two frames, both all valid, each is half of the loss."""
+    still, clip = output(lead=(1,)), output(lead=(1, 2))
+    labels = []
+    for answer in (still, clip):
+        lead = answer.pose.shape[:-1]
+        labels.append(batch() | {"pose": answer.pose.detach() + 1, "visible": torch.ones(lead)})
+        labels[-1] |= dict.fromkeys(("valid", "depth_valid", "visible_known"), torch.ones(lead).bool())
+    count = counts(labels)
+    assert count.tolist()[:2] == [10, 10]
+    for answer, own in zip((still, clip), labels, strict=True):
+        # Each coordinate is off by 1: L1 + squared L2 is 2, of three coordinates 6.
+        assert pose_loss(answer, own, count[0]).item() * frame_share(own) == pytest.approx(3)
 
 
 def test_parts_of_a_batch_add_up_to_its_loss():

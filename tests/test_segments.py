@@ -61,12 +61,21 @@ def test_the_ends_take_the_first_and_last_window():
 
 
 def test_an_answer_stays_within_its_run():
-    """At a restart and after a gap windows begin anew: what came before says nothing about them."""
+    """After a restart, what came before says nothing; after a gap, the nearest window does."""
     places, answers = centred(answered("--ww--rr", restarts=[4]), 1, window=3)
     assert answers.tolist() == [2, 2, 3, 3, 6, 6, 7, 7]
     frames = [0, 1, 2, 3, 10, 11, 12, 13]
     assert centred(answered("--ww--rr", frames=frames), 1, window=3)[1].tolist() == answers.tolist()
     assert places.tolist() == list(range(8))
+
+
+def test_frames_that_are_missing_now_and_then_delay_nothing():
+    """The person is not seen in one frame of ten, but the window goes on."""
+    labels, frames = "-" * 7 + "w" * 24 + "r" * 30, np.arange(61)
+    seen = frames % 10 != 5
+    results = answered("".join(np.array(list(labels))[seen]), frames=frames[seen])
+    walk, run = find_segments(results, window=8)
+    assert (walk.last, run.first) == (26, 27)
 
 
 def test_a_run_shorter_than_the_window_has_no_answer():

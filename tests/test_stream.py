@@ -3,6 +3,7 @@
 import io
 from functools import cache
 from itertools import pairwise
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,13 +21,14 @@ from poseact.inference.boxes import (
     GivenBoxes,
     cut,
     find_boxes,
+    holds,
     leaving,
     nearly_same,
     rectangle_box,
 )
 from poseact.inference.predictor import CropAnswers, ready
 from poseact.inference.space import CameraAssumption
-from poseact.inference.stream import Options, Stream, recognise_clips
+from poseact.inference.stream import Options, Stream, recognise_clips, trained_stride
 from poseact.network import arguments, build, to_input
 
 CPU = torch.device("cpu")
@@ -105,6 +107,21 @@ def test_a_stream_answers_what_the_whole_clip_does(variant, form):
             assert np.abs(found["joints"][end] - pixels).max() < 1e-3
             assert np.abs(found["visibility"][end] - whole.visibility[0, -1].numpy()).max() < 1e-5
     assert np.abs(np.diff(found["action"][7:], axis=0)).max() > 1e-4, "the windows differ"
+
+
+@pytest.mark.parametrize(
+    ("told", "fps", "count", "stride"),
+    [
+        ({"stride": "3"}, 30, None, 3), ({"stride": "3"}, 60, 900, 6), ({"stride": "3"}, 24, None, 2),
+        ({"stride": "3"}, 5, None, 1), ({"stride": "3"}, 0, None, 1), ({}, 30, None, 1),
+        ({"stride": "x"}, 30, None, 1), ({"stride": "2", "fps": "60"}, 60, None, 2),
+        ({"stride": "2", "fps": "60"}, 30, None, 1), ({"stride": "3", "fps": "0"}, 30, None, 3),
+        ({"stride": "3"}, 30, 48, 3), ({"stride": "3"}, 30, 45, 2), ({"stride": "3"}, 30, 9, 1),
+    ],
+)  # fmt: skip
+def test_clips_last_as_long_as_those_that_weights_were_trained_with(told, fps, count, stride):
+    network = SimpleNamespace(metadata=told, frames=16)
+    assert trained_stride(network, fps, count) == stride
 
 
 def test_a_stride_leaves_frames_out_of_the_window():
@@ -312,6 +329,30 @@ def test_given_boxes_of_many_people():
     restarted = [a.rows["restarted"].tolist() for a in answers]
     assert restarted == [[False], [False] * 2, [True, False], [], [True]]
     assert answers[2].rows["box"].tolist() == [[50, 30, 40], [40, 30, 60]], "nearly the same box is kept"
+
+
+def test_a_walker_whose_boxes_are_in_a_file_is_recognised(tmp_path):
+    """One crop holds what comes: a crop that followed each box would never show a whole window."""
+    path = tmp_path / "boxes.csv"
+    lines = [f"{i},1,{i},10,24,40" for i in range(50)]
+    path.write_text("\n".join(["frame,person,x,y,width,height", *lines]))
+    found = rows(answered(Stream(network(), people.source(noise(50)), EXACT, GivenBoxes(path))))
+    assert found["action_known"].mean() > 0.4
+    for i, (x, y, side) in enumerate(found["box"].tolist()):
+        assert holds(Box((x, y), side), Box((i + 11.5, 29.5), 40.0))
+
+
+@pytest.mark.parametrize(
+    ("inner", "held"),
+    [
+        (Box((5, 5), 10), True),
+        (Box((6, 5), 10), True),
+        (Box((6.1, 5), 10), False),
+        (Box((5, 5), 12.1), False),
+    ],
+)
+def test_a_box_holds_another(inner, held):
+    assert holds(Box((5, 5), 10), inner) == held
 
 
 def test_each_person_has_a_window_of_its_own():

@@ -86,6 +86,11 @@ def test_a_cosine_with_warm_up():
     assert rates[55] == pytest.approx(0.5) and rates[100] == pytest.approx(0)
 
 
+def test_a_short_run_warms_up_for_a_tenth_of_it():
+    rates = [learning_rate(spec(warmup_steps=200), s, 3, 0) for s in range(31)]
+    assert rates[:4] == pytest.approx([1 / 3, 2 / 3, 1, 1]) and rates[30] == pytest.approx(0)
+
+
 def test_steps_and_reductions_on_plateaus():
     stairs = spec(schedule="steps", milestones=(2, 5), factor=0.2)
     rates = [learning_rate(stairs, s, 10, 0) for s in (0, 19, 20, 49, 50, 99)]

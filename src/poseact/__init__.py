@@ -9,8 +9,26 @@ Multitask Deep Learning*, CVPR 2018.
 - `inference`: from images to answers.  `visual`: pictures.  `cli`: the command line.
 """
 
-from poseact.inference.stream import Stream, predict
-from poseact.weights import load_model
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Stream", "load_model", "predict"]
+if TYPE_CHECKING:
+    from poseact.inference.stream import Stream, predict
+    from poseact.weights import load_model
+
+__all__ = ["DEFAULT_WEIGHTS", "Stream", "load_model", "predict"]
 __version__ = "0.1.0"
+DEFAULT_WEIGHTS = "poseact-small"
+"""The weights that the package carries: taken where none are named."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public functions when they are asked for: without torch, ``--help`` answers at once."""
+    if name in ("Stream", "predict"):
+        from poseact.inference import stream
+
+        return getattr(stream, name)
+    if name == "load_model":
+        from poseact.weights import load_model
+
+        return load_model
+    raise AttributeError(f"module 'poseact' has no attribute {name!r}")

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from poseact import DEFAULT_WEIGHTS
 from poseact.errors import UserError
 from poseact.tables import bench_table, calibration_tables, narrow_table, report_table, score_tables
 
@@ -44,7 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("poseact", description=DESCRIPTION)
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
-    demo = _verb(verbs, "demo", _demo, "train the smallest network on synthetic people, a few minutes")
+    demo = _verb(
+        verbs, "demo", _demo, "the package's weights on a clip that it draws, or on a SOURCE of yours"
+    )
+    demo.add_argument("source", nargs="?", metavar="SOURCE", help="as of `poseact predict`")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results (demo)")
 
     _train_options(_verb(verbs, "train", _train, "train a recipe, or go on with a run that was stopped"))
@@ -115,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
     weights = verbs.add_parser("weights", help="weights: list, download, convert, calibrate, release")
     jobs = weights.add_subparsers(title="jobs", required=True, metavar="JOB")
-    _verb(jobs, "list", _weights_list, "the published weight files")
+    _verb(jobs, "list", _weights_list, "the weights that have a name")
     download = _verb(jobs, "download", _weights_download, "fetch a published file and check it")
     download.add_argument("name", help="a name from `poseact weights list`")
     download.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder (here)")
@@ -141,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("--data", default="", metavar="TEXT", help="what they were trained on")
 
     info = _verb(verbs, "info", _info, "versions and device, or what a weight file says of itself")
-    info.add_argument("weights", nargs="?", type=Path, metavar="W.safetensors")
+    info.add_argument("weights", nargs="?", metavar="W", help=f"a .safetensors file, or {DEFAULT_WEIGHTS}")
     return parser
 
 
@@ -152,8 +156,8 @@ def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser
 
 
 def _weights_option(parser: argparse.ArgumentParser) -> None:
-    text = "a .safetensors file, an exported folder, or a name from `poseact weights list`"
-    parser.add_argument("--weights", required=True, metavar="W", help=text)
+    text = f"a .safetensors file, an exported folder, or a name of `poseact weights list` ({DEFAULT_WEIGHTS})"
+    parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="W", help=text)
 
 
 def _data_options(parser: argparse.ArgumentParser) -> None:
@@ -175,6 +179,9 @@ def _rule_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", metavar="T", help="pose or action (action where network and set have them)")
     parser.add_argument("--crops", metavar="C", help="one, flip, or ten: five crops and their mirror images")
     parser.add_argument("--clips", metavar="C", help="middle, or many: one each T/2 frames")
+    parser.add_argument(
+        "--stride", type=int, metavar="S", help="frames between those of a clip (by the rules)"
+    )
     parser.add_argument("--boxes", metavar="B", help="given, found by the network, or the authors'")
     parser.add_argument("--poses", metavar="P", help="for actions: estimated, given (annotated), or noisy")
     parser.add_argument("--noise", type=float, metavar="SD", help="of noisy poses, in sides of the crop")
@@ -188,7 +195,7 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     boxes = "CSV or JSON with frame,person,x,y,width,height, instead of finding one person"
     parser.add_argument("--boxes", type=Path, metavar="FILE", help=boxes)
     parser.add_argument(
-        "--stride", type=int, default=1, metavar="S", help="frames between those of a clip (1)"
+        "--stride", type=int, metavar="S", help="frames between those of a clip (as in training)"
     )
     parser.add_argument("--blocks", type=int, metavar="K", help="stop after the first K blocks (all)")
     parser.add_argument("--precision", default="auto", metavar="P", help="auto, fp32 or bf16 (auto)")
@@ -215,8 +222,7 @@ def _render_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _bench_options(bench: argparse.ArgumentParser) -> None:
-    text = "a weight file, or a published network's or a preset's name (mpii, random weights)"
-    bench.add_argument("--weights", default="mpii", metavar="W", help=text)
+    _weights_option(bench)
     bench.add_argument("--size", type=int, metavar="PX", help="side of the crops (the network's)")
     bench.add_argument("--batch", type=int, default=1, metavar="N", help="crops at a time (1)")
     text = "stop after each of these (torch: every one; other backends: the last)"
@@ -245,9 +251,16 @@ the run's folder lies where all of them see it:
 
 
 def _demo(args: argparse.Namespace, console: Console) -> None:
-    from poseact.demo import run_demo
+    from poseact.demo import render_clip, told
+    from poseact.inference.run import RunOptions
 
-    run_demo(args.out, console)
+    clip, results = args.out / "clip.mp4", args.out / "results"
+    performed = () if args.source else render_clip(clip, console)
+    summary = _answer(args.source or str(clip), DEFAULT_WEIGHTS, results, RunOptions(), console)
+    if performed:
+        console.print(told(performed, summary.segments), markup=False)
+    if (results / "index.html").exists():
+        console.print(f"open {results / 'index.html'}: all of it on one page", markup=False)
 
 
 def _train(args: argparse.Namespace, console: Console) -> None:
@@ -262,7 +275,7 @@ def _evaluate(args: argparse.Namespace, console: Console) -> None:
     from poseact.evaluation.rules import changed, protocol_of
     from poseact.evaluation.run import open_job, run_job, submit, task_of
 
-    options = {name: getattr(args, name) for name in ("crops", "clips", "boxes", "poses", "noise")}
+    options = {name: getattr(args, name) for name in ("crops", "clips", "stride", "boxes", "poses", "noise")}
     protocol = changed(protocol_of(args.protocol, args.data, args.split), **options)
     job = open_job(args.weights, args.data, args.root, args.split, protocol, args.count)
     told = console if job.main else None
@@ -300,27 +313,45 @@ def _ablation(args: argparse.Namespace, console: Console) -> None:
 
 
 def _predict(args: argparse.Namespace, console: Console) -> None:
+    from poseact.inference.source import source_kind
+
+    options = _run_options(args)
+    many = source_kind(args.source) == "videos"
+    if not many and (args.workers or args.ray):
+        raise UserError(f"{args.source}: --workers and --ray are for many videos; leave them out")
+    if many and args.boxes:
+        raise UserError("--boxes: a file belongs to one video; give that as SOURCE")
+    _answer(args.source, args.weights, args.out, options, console, args.workers, args.ray)
+
+
+def _answer(
+    source: str,
+    weights: str,
+    out: Path,
+    options: Any,
+    console: Console,
+    workers: int | None = None,
+    ray: bool = False,
+) -> Any:
+    """Answer a source of any kind and show what came of it: the summary, or of many videos None."""
     from poseact.inference.device import pick_device, pick_precision
     from poseact.inference.files import predict_pictures
     from poseact.inference.run import predict_video
     from poseact.inference.source import source_kind
     from poseact.weights import load_model
 
-    options = _run_options(args)
-    kind = source_kind(args.source)
-    if kind != "videos" and (args.workers or args.ray):
-        raise UserError(f"{args.source}: --workers and --ray are for many videos; leave them out")
-    network = load_model(args.weights)
-    device = pick_device()
-    engine = network.metadata.get("exported") or pick_precision(device, args.precision)
+    kind, network, device = source_kind(source), load_model(weights), pick_device()
+    engine = network.metadata.get("exported") or pick_precision(device, options.look.precision)
     console.print(f"device: {device}, {engine}", markup=False)
     if kind == "videos":
-        _predict_many(args, options, network, console)
-        return
-    work = predict_pictures if kind == "pictures" else predict_video
+        _answer_many(source, weights, out, options, network, console, workers, ray)
+        return None
     if kind == "live":
         console.print("Ctrl-C ends it and writes the results")
-    _show_summary(work(args.source, network, args.out, options, console, args.weights), console)
+    work = predict_pictures if kind == "pictures" else predict_video
+    summary = work(source, network, out, options, console, weights)
+    _show_summary(summary, console, alone=kind != "pictures" and options.boxes is None)
+    return summary
 
 
 def _run_options(args: argparse.Namespace) -> Any:
@@ -338,26 +369,34 @@ def _run_options(args: argparse.Namespace) -> Any:
     )
 
 
-def _predict_many(args: argparse.Namespace, options: Any, network: Any, console: Console) -> None:
+def _answer_many(
+    source: str,
+    weights: str,
+    out: Path,
+    options: Any,
+    network: Any,
+    console: Console,
+    workers: int | None,
+    ray: bool,
+) -> None:
     from poseact.inference.many import listed_videos, predict_many
     from poseact.inference.run import VideoTask, settings, weights_text
 
-    if args.boxes:
-        raise UserError("--boxes: a file belongs to one video; give that as SOURCE")
-    sources = listed_videos(Path(args.source), args.out)
-    chosen = settings(weights_text(args.weights, network), options)
+    sources = listed_videos(Path(source), out)
+    chosen = settings(weights_text(weights, network), options)
+    chosen["threshold"] = f"{options.threshold:g}"
     text = ", ".join(f"{name} {value}" for name, value in chosen.items())
-    one = VideoTask(args.weights, options)
-    done = predict_many(
-        sources, args.out, one, task=text, workers=args.workers, ray=args.ray, console=console
-    )
+    one = VideoTask(weights, options)
+    done = predict_many(sources, out, one, task=text, workers=workers, ray=ray, console=console)
     counts = ", ".join(f"{done.count(status)} {status}" for status in ("done", "found", "failed"))
     console.print(f"{len(sources)} videos: {counts}; {done.lost} workers lost", markup=False)
     for path in done.files:
         console.print(f"written: {path}", markup=False)
+    if done.count("failed") == len(sources):
+        raise UserError(f"{source}: none of {len(sources)} videos could be answered; see above")
 
 
-def _show_summary(summary: Any, console: Console) -> None:
+def _show_summary(summary: Any, console: Console, alone: bool) -> None:
     dropped = f", {summary.dropped} dropped" if summary.dropped else ""
     console.print(
         f"{summary.frames} frames at {summary.fps:.1f} frames/s{dropped}; {summary.answered} with an answer, "
@@ -374,6 +413,8 @@ def _show_summary(summary: Any, console: Console) -> None:
         console.print(table)
     for message in summary.messages:
         console.print(f"skipped: {message}", markup=False)
+    if alone and summary.people == 1:
+        console.print("one person is followed; --boxes takes a file with the boxes of more")
     pictures = [path for path in summary.written if path.suffix == ".png" and path.name != "timeline.png"]
     if pictures:
         console.print(f"written: {len(pictures)} pictures in {pictures[0].parent}", markup=False)
@@ -519,9 +560,13 @@ def _data_render(args: argparse.Namespace, console: Console) -> None:
 
 
 def _weights_list(args: argparse.Namespace, console: Console) -> None:
-    from poseact.weights.registry import RELEASED
+    from poseact.weights.registry import RELEASED, SHIPPED
 
     table = Table("name", "file", "network")
+    for name, path in SHIPPED.items():
+        table.add_row(
+            name, "carried by the package", f"`poseact info {name}` tells; {path.stat().st_size / 1e6:.0f} MB"
+        )
     for name, released in RELEASED.items():
         table.add_row(name, released.file, released.network)
     console.print(table)
@@ -571,13 +616,17 @@ def _info(args: argparse.Namespace, console: Console) -> None:
     from poseact.inference.device import cpu_has_bf16, pick_device
 
     if args.weights:
-        from poseact.weights import load_weights
+        from poseact.evaluation.card import METADATA, measured
+        from poseact.weights import SHIPPED, load_weights
 
-        loaded = load_weights(args.weights)
+        loaded = load_weights(SHIPPED.get(args.weights, args.weights))
         parameters = sum(p.numel() for p in loaded.model.parameters())
         console.print(f"{args.weights}: {parameters / 1e6:.2f} M parameters")
+        tables = measured(loaded.metadata)
         for key, value in loaded.metadata.items():
-            console.print(f"  {key}: {value}", markup=False)
+            if key != METADATA or not tables:
+                console.print(f"  {key}: {value}", markup=False)
+        console.print(tables, markup=False)
         return
     console.print(f"poseact {poseact.__version__}, torch {torch.__version__}")
     console.print(

@@ -1,41 +1,35 @@
-"""The demo: train the smallest network on synthetic people, and look at what it answers."""
+"""The demo's clip: one person performs several actions, drawn by the package, so that the truth is known."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import track
 
-from poseact.data import as_stills, open_data
-from poseact.data.human36m import TEST_STEP
-from poseact.data.images import write_png
-from poseact.evaluation.protocols import evaluate_pose
-from poseact.inference.device import pick_device
-from poseact.inference.predictor import View, predict
-from poseact.training.loop import train
-from poseact.training.recipe import read_recipe
-from poseact.visual.overlay import draw_prediction
-from poseact.visual.sheet import contact_sheet
-from poseact.weights import load_weights
+from poseact.data.synthetic.course import Courses, Performed
+from poseact.data.synthetic.videos import FPS
+from poseact.evaluation.segments import found
+from poseact.segments import Segment
+from poseact.video import write_video
 
-SHOWN = 24
-TESTED = 300
+SECONDS, SIZE, SEED = 14.0, (360, 480), 5
 
 
-def run_demo(out: Path, console: Console) -> None:
-    """Train ``demo.yaml`` into ``out``, score it on unseen people, write overlays there."""
-    weights = load_weights(train(read_recipe("demo.yaml", []), out, console))
-    device = pick_device()
-    test = as_stills(open_data("synthetic", None, "test", TESTED), TEST_STEP)
-    scores = evaluate_pose(weights.model, weights.layout, test, device)
-    for k, value in enumerate(scores.scores[scores.main], 1):
-        console.print(f"block {k}: {scores.main} {value:.3f} on {scores.samples} unseen people")
-    samples = [test[i] for i in range(SHOWN)]
-    views = [View(f"person{i:02d}", s.image()[0], s.box) for i, s in enumerate(samples)]
-    drawn = []
-    for view, blocks in zip(views, predict(weights.model, weights.layout, views, device), strict=True):
-        drawn.append(draw_prediction(view.image, blocks[-1]))
-        write_png(out / "overlays" / f"{view.name}.png", drawn[-1])
-    write_png(out / "overlays.png", contact_sheet(drawn, columns=6))
-    console.print(f"overlays: {out / 'overlays.png'} and {len(drawn)} files in {out / 'overlays'}")
-    console.print(f"weights: {out / 'weights.safetensors'}, log: {out / 'log.csv'}")
+def render_clip(path: Path, console: Console) -> tuple[Performed, ...]:
+    """Write the clip as a video to ``path``, unless it is there; returns the actions in it, in order."""
+    film, performed = Courses(1, SECONDS, SIZE, SEED).film(0)
+    if path.exists():  # drawn by an earlier call; written whole or not at all
+        return performed
+    frames = track(range(len(film)), "drawing a clip", console=console)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, (film.picture(i).image for i in frames), film.fps)
+    return performed
+
+
+def told(performed: Sequence[Performed], segments: Sequence[Segment]) -> str:
+    """What was performed, and how much of it was found, in words."""
+    hits = sum(pair is not None for pair in found(performed, segments))
+    actions = ", ".join(f"{p.action} {p.first / FPS:.1f} to {(p.last + 1) / FPS:.1f} s" for p in performed)
+    return f"performed: {actions}; {hits} of {len(performed)} found"

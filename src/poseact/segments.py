@@ -74,24 +74,30 @@ def centred(results: Results, person: int, window: int) -> tuple[IntArray, IntAr
     """Which rows of a person have an answer about their action, and the row that holds it: (N,) and (N,).
 
     The probabilities in a row are about the ``window`` frames that end there. What a window shows is
-    placed at its centre, so a frame takes the answer given half a window later. Where a run of the person
-    begins or ends (a gap, or a restart), its frames take the answer of the first or last
-    window that lies within it: a frame has the answer of the window whose centre is nearest.
+    placed at its centre, so a frame takes the answer given half a window later: that of the window whose
+    centre is nearest, among those since the person's last restart and before the next one.
     """
     own = np.flatnonzero(results.column("person") == person)
     frames, known = results.column("frame", own), results.column("action_known", own)
-    begins = np.flatnonzero(results.column("restarted", own) | (np.diff(frames, prepend=frames[:1]) != 1))
+    begins = np.flatnonzero(results.column("restarted", own))
     bounds = np.unique([0, *begins.tolist(), len(own)])
     places: list[IntArray] = []
     answers: list[IntArray] = []
     for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         answered = start + np.flatnonzero(known[start:end])
         if len(answered):
-            wanted = np.searchsorted(frames[answered], frames[start:end] + window // 2)
             places.append(own[start:end])
-            answers.append(own[answered[np.minimum(wanted, len(answered) - 1)]])
+            answers.append(own[answered[_nearest(frames[answered], frames[start:end] + window // 2)]])
     none = np.zeros(0, np.int64)
     return np.concatenate([none, *places]), np.concatenate([none, *answers])
+
+
+def _nearest(ascending: IntArray, wanted: IntArray) -> IntArray:
+    """The places (N,) of the numbers that are nearest to those ``wanted`` (N,), of two the later."""
+    after = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
+    before = np.maximum(after - 1, 0)
+    nearer = np.abs(ascending[before] - wanted) < np.abs(ascending[after] - wanted)
+    return np.asarray(np.where(nearer, before, after))
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,8 @@ def _synthetic(
         )
         raise UserError(f"synthetic: unknown split {split!r}; expected one of {known}")
     motions = with_common_names(split_by_style(read_motions_npz(root), part)) if root else None
+    if motions and kind == "both":
+        motions = motions.of_actions(ACTIONS)
     return SyntheticVideos(
         count or (len(motions) if motions and not kind else SYNTHETIC_COUNT),
         frames,

@@ -35,8 +35,9 @@ def mirrored_actions(names: Sequence[str]) -> tuple[int, ...]:
 
     Left and right are changed over in the name; where there is no action of that name, nothing changes.
     """
-    places = {name: i for i, name in enumerate(names)}
+    places = {name.lower(): i for i, name in enumerate(names)}
     other = {"left": "right", "right": "left"}
     return tuple(
-        places.get(re.sub("left|right", lambda side: other[side[0]], name), i) for i, name in enumerate(names)
+        places.get(re.sub("left|right", lambda side: other[side[0]], name.lower()), i)
+        for i, name in enumerate(names)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -58,7 +59,7 @@ class Example(TypedDict):
     - ``frames`` ([T,] S, S, 3) uint8; ``power`` (3,) float32: see `network.to_input`.
     - ``pose`` ([T,] J, 3) float32, crop coordinates and z; 0 where masked.
     - ``valid`` ([T,] J) bool: annotated and inside the crop: x and y are supervised.
-    - ``depth_valid`` ([T,] J) bool: z is supervised too.
+    - ``depth_valid`` ([T,] J) bool: z is supervised too: known, and in [0, 1], where a network can answer.
     - ``visible`` ([T,] J) float32: 1 inside the crop, 0 outside (P 5.2); ``visible_known``
       ([T,] J) bool: whether the joint is annotated at all.
     - ``action`` int64, and whether it is known: ``action_known``.
@@ -75,6 +76,11 @@ class Example(TypedDict):
     action: int
     action_known: bool
     readable: bool
+
+
+def middle_stride(augmentation: Augmentation) -> int:
+    """The stride that clips are recognised at after training with these, where nothing else is asked for."""
+    return statistics.median_high(augmentation.strides)
 
 
 def draw_transform(
@@ -166,7 +172,8 @@ def _labels(
         flip = layout.flip
         pose, valid, depth_valid = pose[..., flip, :], valid[..., flip], depth_valid[..., flip]
     inside = np.logical_and.reduce((pose[..., :2] >= 0) & (pose[..., :2] <= 1), axis=-1)
-    known, valid, depth_valid = valid, valid & inside, valid & depth_valid & inside
+    reached = (pose[..., 2] >= 0) & (pose[..., 2] <= 1)
+    known, valid, depth_valid = valid, valid & inside, valid & depth_valid & inside & reached
     pose[~valid] = 0
     pose[~depth_valid, 2] = 0
     return pose.astype(np.float32), valid, depth_valid, known

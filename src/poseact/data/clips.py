@@ -38,6 +38,15 @@ def is_tracks(source: object) -> TypeIs[TrackSource]:
     return hasattr(source, "actions")  # not lengths, which may take a while to count
 
 
+FPS = 30.0
+"""Frames a second where a data set does not tell: of NTU RGB+D and most cameras."""
+
+
+def frame_rate(source: object) -> float:
+    """Frames a second of a data set's videos, their median where they differ: its ``fps``, or else `FPS`."""
+    return float(getattr(source, "fps", FPS))
+
+
 def clip(track: Track, indices: npt.NDArray[np.int64]) -> Clip:
     """The clip of these frames; its box encloses those of its first, middle and last frame.
 
@@ -90,8 +99,11 @@ def draw_still(track: Track, rng: np.random.Generator) -> Sample:
 
 
 def draw_clip(track: Track, count: int, strides: tuple[int, ...], rng: np.random.Generator) -> Clip:
-    """A clip of ``count`` frames at a random place, with a stride drawn from ``strides``."""
-    stride = int(rng.choice(strides))
+    """A clip of ``count`` frames at a random place, with a stride drawn from ``strides``.
+
+    In a video that is shorter than that, with the largest stride that fits (`video.clip_indices`).
+    """
+    stride = max(1, min(int(rng.choice(strides)), len(track) // count))
     start = int(rng.integers(max(1, len(track) - (count - 1) * stride)))
     return clip(track, clip_indices(len(track), count, stride, start))
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from poseact.data.clips import FPS
 from poseact.data.images import SUFFIXES as IMAGE_SUFFIXES
 from poseact.data.images import ImageFiles, image_paths
 from poseact.errors import UserError
@@ -75,6 +76,13 @@ class ActionFolders:
     @property
     def lengths(self) -> Sequence[int]:
         return [video.length for video in self._opened[0]]
+
+    @property
+    def fps(self) -> float:
+        """Frames a second: the median of the video files, 30 where there are only folders of images."""
+        return float(
+            np.median([v.frames.fps for v in self._opened[0] if isinstance(v.frames, VideoFile)] or [FPS])
+        )
 
     @property
     def damaged(self) -> list[str]:

@@ -22,6 +22,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 _JPEG_START, _JPEG_END, _JPEG_TAIL = b"\xff\xd8", b"\xff\xd9", 1 << 16
+_VIDEO_AFTER = re.compile(b"\xff\xd9.{0,4096}?ftyp", re.DOTALL)
 _FLAGS = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -49,7 +50,7 @@ def decode_image(
 ) -> Image:
     """The bytes of an image file, as `read_image`; ``path`` is for the message."""
     # Decoders differ in what they make of half a file: some fill it up with grey.
-    if data[:2].tobytes() == _JPEG_START and _JPEG_END not in data[-_JPEG_TAIL:].tobytes():
+    if data[:2].tobytes() == _JPEG_START and not _ends(data):
         raise UserError(f"{path}: the JPEG ends too early; get the file again")
     try:
         flags = _FLAGS[reduction] | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
@@ -59,6 +60,11 @@ def decode_image(
     if image is None:
         raise UserError(f"{path}: expected an image ({', '.join(SUFFIXES)}), but it does not decode")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, image), np.uint8)
+
+
+def _ends(data: npt.NDArray[np.uint8]) -> bool:
+    """Whether a JPEG is whole: its end is among the last bytes, or a phone has put a short video after it."""
+    return _JPEG_END in data[-_JPEG_TAIL:].tobytes() or bool(_VIDEO_AFTER.search(data.tobytes()))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from poseact.data.actions import mirrored_actions
 from poseact.data.augment import Augmentation, Example, blank, example
-from poseact.data.clips import TrackSource, draw_clip, draw_still, is_tracks, released_slots
+from poseact.data.clips import TrackSource, draw_clip, draw_still, frame_rate, is_tracks, released_slots
 from poseact.data.mixing import MixedBatches, Place
 from poseact.errors import UserError
 from poseact.skeleton import Layout
@@ -104,6 +104,10 @@ class _ChosenTracks:
     def __init__(self, source: TrackSource, indices: npt.NDArray[np.int64], swap_sides: bool) -> None:
         self.source, self.indices, self.swap_sides = source, indices, swap_sides
         self.layout, self.actions = source.layout, source.actions
+
+    @property
+    def fps(self) -> float:
+        return frame_rate(self.source)
 
     @property
     def lengths(self) -> Sequence[int]:

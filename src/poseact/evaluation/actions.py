@@ -262,11 +262,11 @@ def clips_of(length: int, count: int, protocol: Protocol) -> list[IntArray]:
     None where the protocol has no answer for so short a video.
     """
     if protocol.clips == "middle":
-        return [clip_indices(length, count, protocol.stride)]
-    if not protocol.stretch and length < count * protocol.stride:
+        return [clip_indices(length, count, protocol.step)]
+    if not protocol.stretch and length < count * protocol.step:
         return []
-    starts = clip_starts(length, count, protocol.stride, count // 2 + protocol.start_extra)
-    return [clip_indices(length, count, protocol.stride, start) for start in starts]
+    starts = clip_starts(length, count, protocol.step, count // 2 + protocol.start_extra)
+    return [clip_indices(length, count, protocol.step, start) for start in starts]
 
 
 def _flips(
@@ -307,7 +307,7 @@ def _boxes(setting: _Setting, taken: Clip, place: tuple[int, int]) -> list[Box]:
 
 def _authors_box(setting: _Setting, taken: Clip, place: tuple[int, int], flip: bool) -> Box:
     assert isinstance(setting.source, PennAction)
-    key = ClipKey(setting.source.indices[place[0]], setting.protocol.stride, place[1], flip)
+    key = ClipKey(setting.source.indices[place[0]], setting.protocol.step, place[1], flip)
     if key not in setting.boxes:
         raise UserError(
             f"{setting.source.root / AUTHORS_BOXES}: expected a box of {taken.name} as sequence "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,47 @@ def release_weights(
         rows.append(_row(evaluation))
     if rows:
         save_weights(target, file.model, file.arguments, {**metadata, METADATA: json.dumps(rows)}, half=True)
+
+
+def measured(metadata: Mapping[str, str]) -> str:
+    """What was measured with released weights, as tables in Markdown; empty where the file has none of it.
+
+    ``metadata``: a weight file's, with what `release_weights` put there. Scores come with 95 % intervals.
+    """
+    rows = json.loads(metadata.get(METADATA, "[]"))
+    if not isinstance(rows, list) or not rows:
+        return ""
+    lines = ["| data | split | samples | score | value | 95 % |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        place = f"| {row['data']} | {row['split']} | {row['samples']} "
+        for name, (value, low, high) in row["scores"].items():
+            interval = "" if None in (low, high) else f"{_told(name, low)} to {_told(name, high)}"
+            lines.append(f"{place}| {name} | {_told(name, value)} | {interval} |")
+    for title, key in (("joint", "by_joint"), ("action", "by_action")):
+        parts = {_place(row): (row["main"], row[key]) for row in rows if row.get(key)}
+        if parts:
+            lines += ["", *_by(title, parts)]
+    return "\n".join(lines)
+
+
+def _by(title: str, parts: Mapping[str, tuple[str, Mapping[str, Mapping[str, float]]]]) -> list[str]:
+    """A table of each evaluation's main score, a line a joint or action."""
+    heads = [f"{main}, {place}" for place, (main, _) in parts.items()]
+    lines = [f"| {' | '.join([title, *heads])} |", "|---" * (len(heads) + 1) + "|"]
+    for name in dict.fromkeys(name for _, table in parts.values() for name in table):
+        cells = [_told(main, table.get(name, {}).get(main)) for main, table in parts.values()]
+        lines.append(f"| {' | '.join([name, *cells])} |")
+    return lines
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    return f"{row['data']} {row['split']}, {row['samples']}"
+
+
+def _told(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if name.endswith("_mm") else f"{value:.3f}"
 
 
 def _row(evaluation: Evaluation) -> dict[str, Any]:

@@ -6,6 +6,7 @@ field with ``dataclasses.replace`` for one of your own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -37,8 +38,9 @@ class Protocol:
     - ``frame_step``: of videos, one frame in as many is scored for its pose, the first included.
     - ``undistort_steps``: of the camera's inverse (`Camera.back_project`), for predicted joints.
     - ``clips``: the one in the ``middle`` of the video, or ``many``: one each T // 2 + ``start_extra``
-      frames; ``stride`` between the frames of a clip. A shorter video is stretched, or, with many
-      clips and not ``stretch``, has no answer, which is wrong.
+      frames; ``stride`` from one frame of a clip to the next; None: as the weights were trained (`settled`),
+      1 where that is not known. A shorter video is stretched, or, with many clips and not ``stretch``,
+      has no answer, which is wrong.
     - ``combine``: the probabilities of clips and crops, by their mean or their product.
     - ``swap_sides``: score against left and right changed over (`clips.released_slots`).
     - ``poses``: for action recognition ``estimated``, ``given`` (annotated), or given with Gaussian
@@ -53,7 +55,7 @@ class Protocol:
     frame_step: int = TEST_STEP
     undistort_steps: int = UNDISTORT_STEPS
     clips: ClipChoice = "middle"
-    stride: int = 1
+    stride: int | None = None
     start_extra: int = 0
     stretch: bool = True
     combine: Combination = "mean"
@@ -68,6 +70,11 @@ class Protocol:
                 f"pose noise: expected a standard deviation above 0 with noisy poses and none with others, "
                 f"got {self.pose_noise:g} with {self.poses} poses"
             )
+
+    @property
+    def step(self) -> int:
+        """The stride, 1 where none is known."""
+        return self.stride or 1
 
     @property
     def crops(self) -> int:
@@ -87,7 +94,7 @@ class Protocol:
             extra = f" + {self.start_extra}" if self.start_extra else ""
             clips = f"a clip each T/2{extra} frames, {self.combine} of probabilities"
             clips += "" if self.stretch else ", no answer for shorter videos"
-        stride = f", stride {self.stride}" if self.stride > 1 else ""
+        stride = f", stride {self.step}" if self.step > 1 else ""
         noise = f" with noise of {self.pose_noise:g} crop sides" if self.poses == "noisy" else ""
         poses = "estimated poses" if self.poses == "estimated" else f"annotated poses{noise}"
         return f"{self.name}: {clips}{stride}; {poses}; {self._crops_text()}{self._sides_text()}; aggregation"
@@ -104,8 +111,8 @@ class Protocol:
 OURS = Protocol()
 _OURS = {"ntu": replace(OURS, swap_sides=True)}
 _PAPER = {
-    "penn-action": Protocol("paper", boxes="found"),
-    "ntu": Protocol("paper", boxes="found", swap_sides=True),
+    "penn-action": Protocol("paper", boxes="found", stride=1),
+    "ntu": Protocol("paper", boxes="found", swap_sides=True, stride=1),
 }
 _RELEASED_CLIPS = Protocol(
     "released", clips="many", stride=2, flip=True, combine="product", stretch=False, swap_sides=True
@@ -139,6 +146,12 @@ def protocol_of(name: str, data: str, split: str = "") -> Protocol:
     return replace(found, frame_step=1) if data == "human36m" and split in _THINNED else found
 
 
+def settled(protocol: Protocol, metadata: Mapping[str, str]) -> Protocol:
+    """The same rules; where the stride is open, the one that weights of ``metadata`` were trained with."""
+    told = str(metadata.get("stride", ""))
+    return replace(protocol, stride=int(told)) if protocol.stride is None and told.isdecimal() else protocol
+
+
 def changed(
     protocol: Protocol,
     *,
@@ -147,11 +160,12 @@ def changed(
     boxes: str | None = None,
     poses: str | None = None,
     noise: float | None = None,
+    stride: int | None = None,
 ) -> Protocol:
     """The same rules with some of them chosen by hand, as the options of ``poseact evaluate``.
 
     ``crops``: ``one``, ``flip`` (with its mirror image) or ``ten`` (`FIVE_CROPS`, mirrored too). None
-    leaves a rule as it is. Raises `UserError` on other words.
+    leaves a rule as it is. Raises `UserError` on other words, and on a stride under 1.
     """
     for name, value, known in (
         ("crops", crops, ("one", "flip", "ten")),
@@ -161,7 +175,10 @@ def changed(
     ):
         if value is not None and value not in known:
             raise UserError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+    if stride is not None and stride < 1:
+        raise UserError(f"stride: expected a whole number of frames from 1 on, got {stride}")
     changes: dict[str, object] = {"clips": clips, "boxes": boxes, "poses": poses, "pose_noise": noise}
+    changes["stride"] = stride
     if crops is not None:
         changes |= {"shifts": FIVE_CROPS if crops == "ten" else CENTRE, "flip": crops != "one"}
     kept = {key: value for key, value in changes.items() if value is not None}

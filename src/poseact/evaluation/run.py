@@ -20,7 +20,7 @@ from poseact.evaluation.actions import action_scores, measure_actions
 from poseact.evaluation.examples import action_sheet, pose_sheet
 from poseact.evaluation.files import about_network, evaluation_object
 from poseact.evaluation.poses import measure_poses, pose_scores
-from poseact.evaluation.rules import Protocol
+from poseact.evaluation.rules import Protocol, settled
 from poseact.evaluation.scores import ActionScores, PoseScores
 from poseact.evaluation.submission import check_submission, write_submission
 from poseact.inference.device import pick_device
@@ -65,7 +65,7 @@ def open_job(
         state = PartialState(cpu=not torch.cuda.is_available())
         device, main = state.device, state.is_main_process
     names = {"data": data, "split": split, "weights": weights}
-    return Job(network, source, protocol, names, device, main)
+    return Job(network, source, settled(protocol, network.metadata), names, device, main)
 
 
 def task_of(job: Job, asked: str | None) -> Task:

@@ -7,6 +7,9 @@ the pose in that crop. A clip takes the union of its first, middle and last fram
 The network was never shown a picture without a person, so it answers one everywhere; what gives it away
 is that its maps spread.
 
+**Given**: by a file, around all boxes of the person in about the next window, kept until one sticks out of
+that; by a callable, which does not know what will be, its box, kept while the next ones are nearly the same.
+
 **Left**: for a few frames in a row, nobody, or over a quarter of the joints outside the crop or at its rim,
 or a person less than half as large as when the box was found. A person that is half outside the picture
 keeps looking so: the box is then found again, and where it is nearly the same, the old one is kept, so
@@ -89,6 +92,12 @@ def nearly_same(one: Box, other: Box) -> bool:
     return apart <= NEAR * side and abs(one.side - other.side) <= NEAR * side
 
 
+def holds(outer: Box, inner: Box) -> bool:
+    """Whether a box lies within another one, or sticks out by no more than `NEAR` of that one's side."""
+    away = max(abs(a - b) for a, b in zip(outer.centre, inner.centre, strict=True))
+    return away + inner.side / 2 <= outer.side * (0.5 + NEAR)
+
+
 def find_boxes(network: MultitaskNetwork, images: Sequence[Image]) -> list[Box | None]:
     """The box of the person in each image by a network that is `ready`; None where it finds nobody."""
     first = [whole_image_box(image.shape[1], image.shape[0]) for image in images]
@@ -169,6 +178,14 @@ class GivenBoxes:
 
     def __call__(self, number: int, image: Image) -> dict[int, Box]:
         return self._always | self._of_frame.get(number, {})
+
+    def around(self, person: int, first: int, frames: int) -> Box:
+        """The box around all boxes of a person in so many frames, who has one in the frame ``first``."""
+        numbers = range(first, first + frames)
+        own = [self._of_frame[n][person] for n in numbers if person in self._of_frame.get(n, {})]
+        if not own:
+            return self._always[person]
+        return own[0] if len(own) == 1 else enclosing_box(np.array([[*b.centre, b.side] for b in own]))
 
 
 def _rows(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:

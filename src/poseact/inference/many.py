@@ -143,20 +143,22 @@ def predict_many(
 def listed_videos(source: Path, out: Path) -> list[Path]:
     """The videos of a folder and of the folders in it, sorted; or those that a ``.txt`` lists, one a line.
 
-    Names in a list are relative to its folder. Hidden files, and what lies in ``out``, are left out.
+    Names in a list are relative to its folder. Hidden files are left out, and what lies in ``out`` where
+    that is inside the folder.
     Raises `UserError` where there are none, or the list cannot be read.
     """
     if source.is_dir():
-        results = out.resolve()
+        inside = source.resolve() in out.resolve().parents
+        results = {out.resolve()} if inside else set()
         paths = sorted(
             p
             for p in source.rglob("*")
             if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
-            and results not in p.resolve().parents
+            and results.isdisjoint(p.resolve().parents)
         )  # fmt: skip
     else:
         try:
-            lines = source.read_text("utf-8").splitlines()
+            lines = source.read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(
                 f"{source}: expected a text file with one video a line, got: {error}; check it"
@@ -232,6 +234,8 @@ def _finished(task: _Task, text: str) -> dict[str, Any] | None:
         about, known = dict(mark["about"]), {name: mark[name] for name in ("source", "bytes", "task")}
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        raise UserError(f"{task.folder}: expected a folder, found a file; give another --out") from None
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
             f"{path}: expected the mark of a finished video, found something else; delete the folder"

@@ -158,6 +158,8 @@ def predict_video(
     unfinished was begun with another source, other weights or other options.
     """
     options = options or RunOptions()
+    if options.only == ("bvh",) and network.dim == 2:
+        raise UserError("only bvh: expected a 3D network, got one of 2D poses; take other weights")
     stream = open_stream(source, network, out, options)
     opened, told = stream.source, weights_text(weights, network)
     record = _Record(out, stream, options)
@@ -230,6 +232,7 @@ class _Record:
         self.beat = group * min(max(1, round(fps / group)), max(1, _LARGEST_BEAT // group))
         self.actions = action_names(stream.network)
         self.frames = self.answered = self.dropped = self.waiting = 0
+        self.seconds = 0.0
         self.gaps: list[Gap] = []
         self._identity: dict[str, str] = {}
         self._rows: list[Rows] = []
@@ -262,22 +265,25 @@ class _Record:
             self._rows.append(answer.rows)
             self.answered += 1
         self.dropped += frame.dropped
-        self.frames, self.waiting = self.frames + 1, self.waiting + 1
+        self.frames, self.waiting, self.seconds = self.frames + 1, self.waiting + 1, frame.time_s
 
     def save(self) -> None:
         """Append what was taken since the last time, then write the state."""
         if not self.waiting:
             return
+        # Taken away first: where Ctrl-C of a live source comes in between, nothing is written twice.
+        taken, self._rows = self._rows, []
+        group, self._group = self._group, None
+        self.waiting = 0
         with writing(self.out):
-            rows = np.concatenate([np.zeros(0, self.stream.kind), *self._rows])
+            rows = np.concatenate([np.zeros(0, self.stream.kind), *taken])
             with (self.out / ROWS).open("ab") as file:
                 file.write(rows.tobytes())
             if self.options.wants("csv"):
                 with (self.out / CSV).open("ab") as file:
                     file.write(csv_lines(rows, self.stream.layout, self.actions).encode())
-            if self._group is not None:
-                self._group.close()
-            self._rows, self._group, self.waiting = [], None, 0
+            if group is not None:
+                group.close()
             self._write_state()
 
     def rows(self) -> Rows:
@@ -399,7 +405,7 @@ def settings(weights: str, options: RunOptions) -> dict[str, str]:
     return {
         "weights": weights,
         "boxes": boxes,
-        "stride": str(look.stride),
+        "stride": str(look.stride or "of the weights"),
         "blocks": str(look.blocks or "all"),
         "precision": look.precision,
         "smooth": str(look.smooth),
@@ -415,7 +421,7 @@ def settings(weights: str, options: RunOptions) -> dict[str, str]:
 def _finish(record: _Record, weights: str, fps: float) -> Summary:
     """Everything that is made of the whole, then away with what only served to go on."""
     stream, rows = record.stream, record.rows()
-    results = results_of(stream, rows, record.frames, record.gaps, weights)
+    results = results_of(stream, rows, record.frames, record.gaps, weights, record.seconds)
     segments = find_segments(results, stream.window, record.options.threshold)
     written = _write(record, results, segments)
     summary = Summary(
@@ -435,14 +441,20 @@ def _finish(record: _Record, weights: str, fps: float) -> Summary:
     return summary
 
 
-def results_of(stream: Stream, rows: Rows, frames: int, gaps: Sequence[Gap], weights: str) -> Results:
-    """Everything that was answered about the source of a stream."""
+def results_of(
+    stream: Stream, rows: Rows, frames: int, gaps: Sequence[Gap], weights: str, seconds: float = 0.0
+) -> Results:
+    """Everything that was answered about the source of a stream, the last frame of it after ``seconds``.
+
+    The rate of a live source is that of the frames that were looked at.
+    """
+    measured = stream.source.live and frames > 1 and seconds > 0
     return Results(
         rows=rows,
         layout=stream.layout,
         actions=action_names(stream.network),
         source=stream.source.name,
-        fps=stream.source.fps,
+        fps=(frames - 1) / seconds if measured else stream.source.fps,
         size=stream.source.size,
         frames=frames,
         gaps=tuple(gaps),
@@ -482,7 +494,8 @@ def _write(record: _Record, results: Results, segments: Sequence[Segment]) -> tu
         video, timeline = (OUTPUTS[n] if OUTPUTS[n] in names else None for n in ("video", "timeline"))
         with writing(out):
             write_whole(
-                out / OUTPUTS["page"], result_page(results, segments, names, video, timeline).encode()
+                out / OUTPUTS["page"],
+                result_page(results, segments, names, video, timeline).encode("utf-8", "replace"),
             )
         done(OUTPUTS["page"])
     return tuple(written)
@@ -494,4 +507,10 @@ def assumptions(stream: Stream) -> str:
     parts.append(stream.calibration.describe())
     if stream.options.smooth:
         parts.append(Smoothing().describe())
+    if stream.network.actions and stream.source.fps > 0:
+        seconds = stream.window / stream.source.fps
+        parts.append(
+            f"actions told from {seconds:.1f} s of video: a frame's probabilities are about the time that "
+            "ends there, segments and timeline lie at its middle"
+        )
     return "; ".join(parts)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from poseact import DEFAULT_WEIGHTS
 from poseact.errors import UserError
 from poseact.geometry import Box, FloatArray, crop_transform
 from poseact.inference.boxes import (
@@ -31,6 +32,7 @@ from poseact.inference.boxes import (
     cut,
     extents,
     find_clip_box,
+    holds,
     leaving,
     nearly_same,
     shows_person,
@@ -52,6 +54,8 @@ GROUP = 8
 GROUP_BYTES = 64 << 20
 """Of larger frames, fewer are held at a time."""
 NOBODY, NO_BOX = "no person", "no box"
+TRAINED_FPS = 30.0
+"""Where weights do not tell."""
 FOUND = 1
 """Track id of the person that is found."""
 SHORTEST_WAIT = 16
@@ -77,7 +81,8 @@ class Answer:
 class Options:
     """How a source is looked at.
 
-    - ``stride``: frames from one frame of a window to the next, >= 1.
+    - ``stride``: frames from one frame of a window to the next, >= 1; as the weights were trained where None
+      (`trained_stride`).
     - ``blocks``: prediction blocks that run, the last of them answers; all where None.
     - ``precision``: auto, fp32 or bf16. ``smooth``: joints by the One Euro filter, whose lag is stated.
     - ``camera``: what metres rest on.
@@ -85,23 +90,23 @@ class Options:
     Raises `UserError` where a number cannot be that.
     """
 
-    stride: int = 1
+    stride: int | None = None
     blocks: int | None = None
     precision: str = "auto"
     smooth: bool = False
     camera: CameraAssumption = field(default_factory=CameraAssumption)
 
     def __post_init__(self) -> None:
-        if self.stride < 1:
+        if self.stride is not None and self.stride < 1:
             raise UserError(f"stride: expected a whole number of frames from 1 on, got {self.stride}")
 
 
 def predict(
     source: str | Path | int,
-    model: str | Path | MultitaskNetwork,
+    model: str | Path | MultitaskNetwork = DEFAULT_WEIGHTS,
     *,
     boxes: Boxes | Path | str | None = None,
-    stride: int = 1,
+    stride: int | None = None,
     blocks: int | None = None,
     precision: str = "auto",
     smooth: bool = False,
@@ -114,7 +119,7 @@ def predict(
     callable that takes a frame's number and image and answers ``{track id: Box}``; without, the person is
     found. The rest as in `Options`, and ``focal_px`` and ``height_m`` as in `CameraAssumption`.
 
-        for answer in poseact.predict("video.mp4", "weights.safetensors"):
+        for answer in poseact.predict("video.mp4"):
             answer.frame.image, answer.rows["joints"], answer.rows["action"]
 
     Raises `UserError` on whatever is wrong with the source, the weights or the arguments.
@@ -125,6 +130,27 @@ def predict(
     opened = open_source(source)
     stream = Stream(ready(network, pick_device(), blocks, precision), opened, options, given)
     return chain.from_iterable(stream.answers())
+
+
+def trained_stride(network: MultitaskNetwork, fps: float, count: int | None = None) -> int:
+    """Frames between those of a clip that last as long in a video of ``fps`` as in training.
+
+    A weight file's ``stride`` is the middle one of those it was trained with, in videos of its ``fps`` frames
+    a second; 1 where it has none. Smaller in a video of so few frames, ``count``, that no clip would fit.
+    """
+    metadata = getattr(network, "metadata", {})
+    told, rate = str(metadata.get("stride", "")), _number(metadata.get("fps", ""), TRAINED_FPS)
+    stride = round(int(told) * fps / rate) if told.isdecimal() else 1
+    if count is not None and network.frames:
+        stride = min(stride, count // network.frames)
+    return max(1, stride)
+
+
+def _number(text: str, otherwise: float) -> float:
+    try:
+        return float(text) if 1 <= float(text) <= 1000 else otherwise
+    except ValueError:
+        return otherwise
 
 
 class Stream:
@@ -146,7 +172,8 @@ class Stream:
         self.layout = network.layout
         self.calibration = calibration_of(network, answering_block(network))
         self.kind = row_type(network.joints, network.dim, network.actions)
-        self.window = (network.frames - 1) * self.options.stride + 1 if network.actions else 1
+        self.stride = self.options.stride or trained_stride(network, source.fps, source.count)
+        self.window = (network.frames - 1) * self.stride + 1 if network.actions else 1
         self._people: dict[int, _Person] = {}
         self._seen: set[int] = set()
         self._wait = 0
@@ -228,8 +255,10 @@ class Stream:
         assert frame.image is not None
         images: list[Image] = [frame.image]
         if self.network.actions and self.source.ahead is not None:
+            if find_clip_box(self.network, images) is None:
+                return None  # reading ahead costs far more than a look
             for steps in (self.network.frames // 2, self.network.frames - 1):
-                image = self.source.ahead(frame.number + steps * self.options.stride)
+                image = self.source.ahead(frame.number + steps * self.stride)
                 images += [] if image is None else [image]
         return find_clip_box(self.network, images)
 
@@ -308,8 +337,9 @@ class Stream:
             going = {track: run for track, run in going.items() if track in given}
             for track, box in given.items():
                 before = self._people.get(track)
-                if before is None or not nearly_same(before.box, box):
-                    self._people[track] = self._started(box, before, track in self._seen)
+                if before is None or not self._still_in(before.box, box):
+                    kept = self._kept_box(track, frame.number, box)
+                    self._people[track] = self._started(kept, before, track in self._seen)
                     self._seen.add(track)
                     going.pop(track, None)
                 if track not in going:
@@ -317,6 +347,17 @@ class Stream:
                     runs.append(going[track])
                 going[track].frames.append(i)
         return runs
+
+    def _kept_box(self, track: int, number: int, box: Box) -> Box:
+        """The crop of a person who is given a box in this frame: actions need one box for a while."""
+        if not isinstance(self.boxes, GivenBoxes):
+            return box
+        return self.boxes.around(track, number, self.window + self.window // 2)
+
+    def _still_in(self, kept: Box, box: Box) -> bool:
+        if not isinstance(self.boxes, GivenBoxes) or self.window == 1:
+            return nearly_same(kept, box)
+        return holds(kept, box)
 
     # --- Both ------------------------------------------------------------------------------------
 
@@ -326,7 +367,7 @@ class Stream:
 
     def _started(self, box: Box, before: _Person | None, restarted: bool) -> _Person:
         """A person in a new box; of one followed ``before``, what does not depend on the box stays."""
-        window = Window(self.network, self.options.stride) if self.network.actions else None
+        window = Window(self.network, self.stride) if self.network.actions else None
         if before is not None:
             return _Person(box, restarted, window, before.scale, before.smoother)
         scale = Scale(self.layout, self.options.camera) if self.network.dim == 3 else None

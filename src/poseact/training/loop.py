@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import json
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from poseact.data.augment import middle_stride
+from poseact.data.clips import frame_rate, is_tracks
 from poseact.data.images import write_whole
 from poseact.data.loading import Examples
 from poseact.data.mixing import MixedBatches
@@ -158,6 +161,10 @@ class Run:
             "scores": json.dumps(self.progress.history[-1] if self.progress.history else {}),
             "action_labels": json.dumps(self.average.action_labels),
         }
+        if self.recipe.recognises:
+            rates = [frame_rate(source) for source in self.sets.train if is_tracks(source)]
+            about["stride"] = str(middle_stride(self.recipe.augmentation))
+            about["fps"] = f"{statistics.median(rates):g}"
         if self.accelerator.is_main_process:
             save_weights(path, self.average, self.average.arguments, about)
         return path

@@ -1,8 +1,9 @@
 """What training minimises: the pose loss (P Eq. 3) with masks, the heat-map term, and the actions'.
 
-Stills (N, J, ...) and clips (N, T, J, ...) alike. Every loss is a sum over what is supervised,
-divided by how much of it a whole step has (`counts`), so that the parts of a batch add up to the
-loss of the batch, whichever process computes them.
+Stills (N, J, ...) and clips (N, T, J, ...) alike; a clip weighs as much as a still, so that the shares
+of a mix are those of its losses. Every loss is a sum over what is supervised, divided by how much of it a
+whole step has (`counts`), so that the parts of a batch add up to the loss of the batch, whichever process
+computes them.
 """
 
 from __future__ import annotations
@@ -26,9 +27,21 @@ Labels = dict[str, Tensor]
 
 
 def counts(parts: Iterable[Labels]) -> Tensor:
-    """How many joints are valid, how many are annotated, and how many actions are known: (3,) float64."""
-    names = ("valid", "visible_known", "action_known")
-    return torch.stack([torch.stack([part[name].sum() for name in names]) for part in parts]).sum(0).double()
+    """How many joints are valid, how many are annotated, and how many actions are known: (3,) float64.
+
+    Of a clip, the mean over its frames.
+    """
+    total = torch.zeros(3, dtype=torch.float64)
+    for part in parts:
+        joints = torch.stack([part["valid"].sum(), part["visible_known"].sum()]).double().cpu()
+        total += torch.cat([joints * frame_share(part), part["action_known"].sum().double().cpu()[None]])
+    return total
+
+
+def frame_share(labels: Labels) -> float:
+    """The weight of one frame: 1 of a still, 1 / T of a clip."""
+    clips = labels["valid"].ndim == 3
+    return 1 / labels["valid"].shape[1] if clips else 1.0
 
 
 def pose_loss(output: PoseOutput, labels: Labels, valid: Tensor) -> Tensor:
@@ -72,7 +85,7 @@ def poses_loss(blocks: Iterable[PoseOutput], labels: Labels, count: Tensor, heat
         total = total + VISIBILITY_WEIGHT * visibility_loss(block, labels, count[1])
         if heat_map_weight:
             total = total + heat_map_weight * heat_map_loss(block, labels, count[0])
-    return total
+    return total * frame_share(labels)
 
 
 def actions_loss(output: ActionOutput, labels: Labels, count: Tensor) -> Tensor:

@@ -121,14 +121,19 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 def learning_rate(spec: TrainingSpec, step: int, batches: int, reductions: int) -> float:
-    """The rate of a step of a run of ``batches`` an epoch, after so many ``reductions`` on plateaus."""
-    if step < spec.warmup_steps:
-        return spec.learning_rate * (step + 1) / spec.warmup_steps
+    """The rate of a step of a run of ``batches`` an epoch, after so many ``reductions`` on plateaus.
+
+    The warm-up takes at most a tenth of the run.
+    """
+    total = spec.epochs * batches
+    warm = min(spec.warmup_steps, total // 10)
+    if step < warm:
+        return spec.learning_rate * (step + 1) / warm
     if spec.schedule == "plateau":
         return spec.learning_rate * spec.factor**reductions
     if spec.schedule == "steps":
         return spec.learning_rate * spec.factor ** sum(step // batches >= m for m in spec.milestones)
-    share = (step - spec.warmup_steps) / max(1, spec.epochs * batches - spec.warmup_steps)
+    share = (step - warm) / max(1, total - warm)
     return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 

@@ -51,6 +51,11 @@ def open_sets(recipe: Recipe) -> Sets:
     for name, opened in (*zip(recipe.data.train, train, strict=True), (scored.set, validation)):
         if len(opened) == 0:
             raise UserError(f"{name}: the split is empty; choose another one")
+        if recipe.recognises and is_tracks(opened) and max(opened.lengths) == 1:
+            raise UserError(
+                f"{name}: expected videos, to learn actions, got stills; packed with --frames 1? Give this "
+                f"stage another folder: {recipe.name}:roots.{name}=DIR"
+            )
     shares = [part.share for part in recipe.data.train.values()]
     return Sets(train, shares, validation, _labels(recipe, train, validation))
 

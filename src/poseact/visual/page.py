@@ -90,10 +90,9 @@ def _link(name: str) -> str:
 def _segment_table(results: Results, segments: Sequence[Segment], seeks: bool) -> list[str]:
     if not segments:
         return ["<h2>Actions</h2>", "<p>No action was sure enough for long enough.</p>"]
-    fps = results.fps if results.fps > 0 else 1.0
     rows = [
         (
-            segment.first / fps,
+            segment.start_s,
             [_clock(segment.start_s), _clock(segment.end_s), segment.action, str(segment.person),
              f"{100 * segment.score:.0f} %"],
         )

@@ -1,6 +1,6 @@
-"""The weights that the paper's authors published, and how they are fetched.
+"""The weights that the package carries, and those that the paper's authors published, with their download.
 
-One more file is one more entry in `RELEASED`.
+One more file is one more entry in `SHIPPED` or `RELEASED`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import IO
 
+from poseact import DEFAULT_WEIGHTS
 from poseact.errors import UserError
 
 BASE_URL = "https://github.com/dluvizon/deephar/releases/download"
@@ -39,6 +40,8 @@ class Release:
         return f"{BASE_URL}/{self.tag}/{self.file}"
 
 
+SHIPPED = {DEFAULT_WEIGHTS: Path(__file__).with_name(f"{DEFAULT_WEIGHTS}.safetensors")}
+"""Files of this folder, by name; docs/poseact-small.md tells what they can do, and what is allowed."""
 RELEASED = {
     "released-mpii": Release(
         "v0.1", "weights_PE_MPII_cvpr18_19-09-2017.h5", "d6b85ba4b8a3fc9d05c8ad73f763d999",

@@ -161,8 +161,8 @@ class SyntheticVideos:
 
     - ``frames``: of each video; 1 for stills. ``size``: height and width in pixels.
     - ``motions``: motion capture to perform, one clip after the other; a clip shorter than
-      ``frames`` is shown whole, of a longer one the middle. Without it, the procedural ``actions``,
-      drawn at random.
+      ``frames`` is shown whole, of a longer one the middle, and for stills any frame. Without it, the
+      procedural ``actions``, drawn at random.
     - ``both``: draw one of ``actions`` at random, and where ``motions`` has clips of it, perform one of
       these in half of the videos, from about its middle.
     - ``photographs``: picture files to take backgrounds from.
@@ -170,7 +170,7 @@ class SyntheticVideos:
     The joints are those of `skeleton.FIGURE36`, all valid, some outside the picture.
     """
 
-    layout = FIGURE36
+    layout, fps = FIGURE36, FPS
 
     def __init__(
         self,
@@ -240,9 +240,12 @@ class SyntheticVideos:
         if self.motions is None or number is None:
             return random_motion(action, rng, self.frames, FPS)
         motion = self.motions[number]
-        # What begins and ends a clip is not yet or no longer the action.
-        away = rng.uniform(-_AROUND_MIDDLE, _AROUND_MIDDLE) if self.both else 0.0
-        first = round(max(len(motion) - self.frames, 0) * (0.5 + away))
+        if self.frames == 1:  # a still has no action to show: any pose of the clip will do
+            first = int(rng.integers(len(motion)))
+        else:
+            # What begins and ends a clip is not yet or no longer the action.
+            away = rng.uniform(-_AROUND_MIDDLE, _AROUND_MIDDLE) if self.both else 0.0
+            first = round(max(len(motion) - self.frames, 0) * (0.5 + away))
         kept = slice(first, first + self.frames)
         return replace(motion, rotations=motion.rotations[kept], root=motion.root[kept])
 
