@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 from fakes import video as fake
+from fakes.tracks import Tracks
+from rich.console import Console
 from torch.utils.data import DataLoader
 
 from poseact.data import folder
@@ -15,7 +17,9 @@ from poseact.data.folder import ActionFolders, open_frames
 from poseact.data.images import ImageFiles
 from poseact.data.loading import Examples
 from poseact.errors import UserError
+from poseact.geometry import Box
 from poseact.skeleton import PA16
+from poseact.training.found import with_found_boxes
 from poseact.video import VideoFile
 
 
@@ -215,3 +219,23 @@ def test_natural_order_of_other_names(tmp_path):
     ):
         assert ordered.index(before) < ordered.index(after)
     assert np.unique(ordered).size == len(names)
+
+
+def test_boxes_found_in_some_frames_hold_for_those_between(tmp_path, monkeypatch):
+    """People are looked for in every eighth frame and the last, once; where nobody is found, all is shown."""
+    source = Tracks(count=2, frames=20)
+    looked = []
+
+    def find(network, images):
+        number = int(images[0][0, 0, 1]) // 10  # `Tracks` tell it by their green
+        looked.append(number)
+        return [Box((float(number), 5.0), 10.0 + number) if len(looked) <= 4 and number != 8 else None]
+
+    monkeypatch.setattr("poseact.training.found.find_boxes", find)
+    found = with_found_boxes(source, None, tmp_path / "boxes.json", Console(quiet=True))
+    assert looked == [0, 8, 16, 19] * 2
+    boxes = found[0].boxes
+    assert boxes[[0, 4, 16, 19]].tolist() == [[0, 5, 10], [4, 5, 14], [16, 5, 26], [19, 5, 29]]
+    assert (found[1].boxes == source[1].boxes).all() and found.lengths == source.lengths
+    again = with_found_boxes(source, None, tmp_path / "boxes.json", Console(quiet=True))
+    assert len(looked) == 8 and (again[0].boxes == boxes).all()

@@ -133,6 +133,19 @@ def test_a_stride_leaves_frames_out_of_the_window():
         assert np.abs(found["action"][end] - whole.action[0].numpy()).max() < 1e-5
 
 
+def test_windows_of_a_camera_last_as_long_when_frames_are_lost():
+    """Every other frame is lost: a stride of two frames is one of those that are looked at."""
+    model, images = network(), noise(20)
+    camera = people.source(images, live=True, lost=1)
+    found = rows(answered(Stream(model, camera, Options(2, precision="fp32"), constant)))
+    assert found["action_known"].tolist() == [False] * 7 + [True] * 13
+    for end in (7, 19):
+        whole = clip_answer(model, images[end - 7 : end + 1])
+        assert np.abs(found["action"][end] - whole.action[0].numpy()).max() < 1e-5
+    stream = Stream(model, camera, Options(2, precision="fp32"), constant)
+    assert (stream.window, stream.window_at(5.0)) == (15, 8)
+
+
 def test_a_frame_costs_one_crop(monkeypatch):
     model, crops = network(), []
     estimate = model.estimate

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from poseact.data.loading import Examples, stacked, training_loader
 from poseact.errors import UserError
-from poseact.network import arguments, build
+from poseact.network import arguments, build, to_input
 from poseact.skeleton import LAYOUTS, LSP14, PA16, PA17
 from poseact.training import checkpoint
 from poseact.training import kept as kept_module
@@ -307,6 +307,22 @@ def test_a_chain_of_stages_hands_on_weights_and_labels(roots, tmp_path):
     row = checkpoint.load(path.parent / "last.pt")["progress"]["history"][0]
     assert row["pose_loss"] == 0 < row["action_loss"] and 0 <= row["accuracy"] <= 1
     assert "accuracy_pose block 4" in row and "accuracy_appearance block 4" in row
+
+
+def test_stills_and_clips_of_a_batch_are_normalised_by_the_same_statistics(roots, weights, tmp_path):
+    """The first batch norm sees 3 stills and the 4 frames of a clip as one batch of 7."""
+    run = stage("penn-joint.yaml", roots, weights, tmp_path, "network.preset=null", "network.variant=null")
+    training_mode(run.network)
+    examples = run.examples(0)
+    batch = next(iter(training_loader(examples, run.sets.shares, 4, 0)))
+    assert len(batch["stills"]["frames"]) == 3 and batch["clips"]["frames"].shape[:2] == (1, 4)
+    first = run.network.stem.entry[0]
+    with torch.no_grad():
+        frames = [to_input(part["frames"], part["power"]) for part in batch.values()]
+        flat = torch.cat([x if x.ndim == 4 else x.flatten(0, 1) for x in frames])
+        expected = 0.99 * first.bn.running_mean + 0.01 * first.conv(flat).mean((0, 2, 3))
+    step(run, batch)
+    assert torch.allclose(first.bn.running_mean, expected, atol=1e-6)
 
 
 def test_kept_answers_teach_the_heads_what_the_whole_network_would(roots, weights, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,13 +88,13 @@ def centred(results: Results, person: int, window: int) -> tuple[IntArray, IntAr
         answered = start + np.flatnonzero(known[start:end])
         if len(answered):
             places.append(own[start:end])
-            answers.append(own[answered[_nearest(frames[answered], frames[start:end] + window // 2)]])
+            answers.append(own[answered[nearest(frames[answered], frames[start:end] + window // 2)]])
     none = np.zeros(0, np.int64)
     return np.concatenate([none, *places]), np.concatenate([none, *answers])
 
 
-def _nearest(ascending: IntArray, wanted: IntArray) -> IntArray:
-    """The places (N,) of the numbers that are nearest to those ``wanted`` (N,), of two the later."""
+def nearest(ascending: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> IntArray:
+    """The places of the numbers, ascending, that are nearest to those ``wanted``, of two the later."""
     after = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
     before = np.maximum(after - 1, 0)
     nearer = np.abs(ascending[before] - wanted) < np.abs(ascending[after] - wanted)

@@ -53,14 +53,17 @@ def picture(x, y, width=40, height=100, size=(320, 240)):
     return image
 
 
-def source(images, live=False, fps=10.0):
-    """A source of images that are in memory; None stands for one that cannot be read."""
+def source(images, live=False, fps=10.0, lost=0):
+    """A source of images that are in memory; None stands for one that cannot be read.
+
+    ``lost``: frames that went by between those that are looked at.
+    """
     images = list(images)
     shown = next(image for image in images if image is not None)
 
     def frames(first):
         for number, image in enumerate(images[first:], first):
-            yield Frame(number, number / fps, image, "" if image is not None else "unreadable")
+            yield Frame(number, number * (1 + lost) / fps, image, "" if image is not None else "unreadable")
 
     return Source(
         name="memory",

@@ -109,7 +109,7 @@ class Protocol:
 
 
 OURS = Protocol()
-_OURS = {"ntu": replace(OURS, swap_sides=True)}
+_OURS = {"ntu": replace(OURS, swap_sides=True), "folder": replace(OURS, boxes="found")}
 _PAPER = {
     "penn-action": Protocol("paper", boxes="found", stride=1),
     "ntu": Protocol("paper", boxes="found", swap_sides=True, stride=1),
@@ -132,7 +132,7 @@ def protocol_of(name: str, data: str, split: str = "") -> Protocol:
     """The rules ``name`` for a data set.
 
     - ``paper``: P 5.2 and 5.4; ``released``: the authors' code, with its clips, slots and camera.
-    - ``ours``: the paper's with the set's own boxes and all annotated joints.
+    - ``ours``: the paper's with the set's own boxes, where it has any, and all annotated joints.
 
     NTU's pictures are mirrored, so its sides are changed over in all of them (`clips.released_slots`).
     Raises `UserError` on another name, or where the authors released nothing for the data set.

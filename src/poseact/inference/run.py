@@ -422,8 +422,9 @@ def _finish(record: _Record, weights: str, fps: float) -> Summary:
     """Everything that is made of the whole, then away with what only served to go on."""
     stream, rows = record.stream, record.rows()
     results = results_of(stream, rows, record.frames, record.gaps, weights, record.seconds)
-    segments = find_segments(results, stream.window, record.options.threshold)
-    written = _write(record, results, segments)
+    window = stream.window_at(results.fps)
+    segments = find_segments(results, window, record.options.threshold)
+    written = _write(record, results, segments, window)
     summary = Summary(
         frames=record.frames,
         answered=record.answered,
@@ -463,7 +464,7 @@ def results_of(
     )
 
 
-def _write(record: _Record, results: Results, segments: Sequence[Segment]) -> tuple[Path, ...]:
+def _write(record: _Record, results: Results, segments: Sequence[Segment], window: int) -> tuple[Path, ...]:
     out, wants = record.out, record.options.wants
     written: list[Path] = []
 
@@ -487,7 +488,7 @@ def _write(record: _Record, results: Results, segments: Sequence[Segment]) -> tu
             done(f"person-{person}.bvh")
     if wants("timeline"):
         with writing(out):
-            write_whole(out / OUTPUTS["timeline"], draw_timeline(results, segments, record.stream.window))
+            write_whole(out / OUTPUTS["timeline"], draw_timeline(results, segments, window))
         done(OUTPUTS["timeline"])
     if wants("page"):
         names = [path.name for path in written]

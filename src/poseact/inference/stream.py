@@ -45,6 +45,7 @@ from poseact.inference.space import HEIGHT_M, CameraAssumption, Scale
 from poseact.inference.uncertainty import calibration_of
 from poseact.network import MultitaskNetwork
 from poseact.results import Rows, row_type
+from poseact.segments import nearest
 from poseact.structures import BoolArray, Image
 from poseact.visual.overlay import SHOWN_FROM
 from poseact.weights import load_model
@@ -177,6 +178,10 @@ class Stream:
         self._people: dict[int, _Person] = {}
         self._seen: set[int] = set()
         self._wait = 0
+
+    def window_at(self, fps: float) -> int:
+        """Frames from the first to the last of a window, where so many a second were looked at."""
+        return round((self.window - 1) * fps / self.source.fps) + 1 if self.source.live else self.window
 
     @property
     def group(self) -> int:
@@ -367,7 +372,8 @@ class Stream:
 
     def _started(self, box: Box, before: _Person | None, restarted: bool) -> _Person:
         """A person in a new box; of one followed ``before``, what does not depend on the box stays."""
-        window = Window(self.network, self.stride) if self.network.actions else None
+        seconds = self.stride / self.source.fps if self.source.live else None
+        window = Window(self.network, self.stride, seconds) if self.network.actions else None
         if before is not None:
             return _Person(box, restarted, window, before.scale, before.smoother)
         scale = Scale(self.layout, self.options.camera) if self.network.dim == 3 else None
@@ -398,7 +404,7 @@ class Stream:
             rows["restarted"][shown.argmax()] = True
             person.restarted = False
         if person.window is not None:
-            rows["action"], rows["action_known"] = person.window.add(answers)
+            rows["action"], rows["action_known"] = person.window.add(answers, rows["time_s"])
         if person.scale is not None:
             for k in np.flatnonzero(shown).tolist():
                 image = frames[k].image
@@ -476,26 +482,39 @@ class _Run:
 
 
 class Window:
-    """The last frames of one person in one box, as the action heads read them."""
+    """The last frames of one person in one box, as the action heads read them.
 
-    def __init__(self, network: MultitaskNetwork, stride: int) -> None:
-        self.network, self.stride = network, stride
-        self._length = (network.frames - 1) * stride
+    Frames of a window are ``stride`` apart; where ``seconds`` are given, those nearest to so much time apart:
+    of a live source, frames are lost.
+    """
+
+    def __init__(self, network: MultitaskNetwork, stride: int, seconds: float | None = None) -> None:
+        self.network, self.stride, self.seconds = network, stride, seconds
+        # The rate that a live source tells may be too low.
+        self._length = (network.frames - 1) * stride * (1 if seconds is None else 4)
+        self._times = np.zeros(0)
         self._kept: tuple[Tensor, ...] = ()  # poses (k, J, D), visibility (k, J), features (k, C, J)
         self._known = np.zeros(0, np.bool_)
 
-    def add(self, answers: CropAnswers) -> tuple[FloatArray, BoolArray]:
+    def add(self, answers: CropAnswers, times: FloatArray) -> tuple[FloatArray, BoolArray]:
         """Probabilities (n, A) of the windows that end at each of n new frames, and which are known (n,).
 
-        They are where all T frames of the window were added; zeros elsewhere.
+        They are where all T frames of the window were added; zeros elsewhere. ``times`` (n,): in seconds.
         """
         assert answers.features is not None
         new = (answers.pose, answers.visibility, answers.features)
         kept = tuple(torch.cat(pair) for pair in zip(self._kept, new, strict=True)) if self._kept else new
         known = np.append(self._known, np.ones(len(answers), np.bool_))
         ends = np.arange(len(self._known), len(known))
-        steps = ends[:, None] + self.stride * np.arange(1 - self.network.frames, 1)
-        complete = steps[:, 0] >= 0
+        self._times = np.append(self._times, times)
+        back = np.arange(1 - self.network.frames, 1)
+        if self.seconds is None:
+            steps = ends[:, None] + self.stride * back
+            complete = steps[:, 0] >= 0
+        else:
+            wanted = self._times[ends][:, None] + self.seconds * back
+            steps = nearest(self._times, wanted)
+            complete = wanted[:, 0] >= self._times[0] - self.seconds / 2
         complete[complete] = known[steps[complete]].all(1)
         probabilities = np.zeros((len(answers), self.network.actions))
         if complete.any():
@@ -505,23 +524,27 @@ class Window:
 
     def skip(self) -> None:
         """A frame went by that nothing is known of: no window that holds it is answered."""
-        if self._kept:
+        if self.seconds is not None:
+            self._kept, self._known, self._times = (), self._known[:0], self._times[:0]
+        elif self._kept:
             kept = tuple(torch.cat([part, torch.zeros_like(part[:1])]) for part in self._kept)
+            self._times = np.append(self._times, np.nan)
             self._keep(kept, np.append(self._known, False))
 
     def _keep(self, kept: tuple[Tensor, ...], known: BoolArray) -> None:
         self._kept = tuple(part[-self._length :] for part in kept)
-        self._known = known[-self._length :]
+        self._known, self._times = known[-self._length :], self._times[-self._length :]
 
     def state(self) -> State:
         """All that `restore` needs."""
         parts = zip(("pose", "visibility", "features"), self._kept, strict=False)
-        return {"known": self._known.copy()} | {name: part.cpu().numpy().copy() for name, part in parts}
+        about = {"known": self._known.copy(), "times": self._times.copy()}
+        return about | {name: part.cpu().numpy().copy() for name, part in parts}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on from a `state`."""
         device = next(self.network.parameters()).device
-        self._known = np.array(state["known"], np.bool_)
+        self._known, self._times = np.array(state["known"], np.bool_), np.array(state["times"], np.float64)
         names = ("pose", "visibility", "features") if "pose" in state else ()
         self._kept = tuple(torch.from_numpy(np.array(state[name])).to(device) for name in names)
 

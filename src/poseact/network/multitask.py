@@ -106,6 +106,18 @@ class MultitaskNetwork(nn.Module):
             return NetworkOutput(self.estimate(frames)[0])
         n, t = frames.shape[:2]
         stills, features = self.estimate(frames.flatten(0, 1))
+        return self.act(stills, features, (n, t), poses, visibility)
+
+    def act(
+        self,
+        stills: tuple[PoseOutput, ...],
+        features: Tensor,
+        lead: tuple[int, int],
+        poses: Tensor | None = None,
+        visibility: Tensor | None = None,
+    ) -> NetworkOutput:
+        """The whole answer from what `estimate` says of the frames of clips, ``lead`` = (N, T) of them."""
+        n, t = lead
         last = stills[-1]
         maps = soft_max_2d(last.heat_maps)
         if poses is None:

@@ -83,9 +83,9 @@ def step(run: Run, batch: Batch) -> tuple[list[float], int, bool]:
     spec = run.recipe.training
     count = sum_processes(run.accelerator, losses.counts(batch.values()).to(run.device))
     sums = torch.zeros(3, dtype=torch.float64, device=run.device)
-    for part, share in enumerate(_parts(batch, spec.accumulation)):
-        labels = {name: x.to(run.device, non_blocking=True) for name, x in share.items()}
-        pose, action = _losses(run, labels, count, part)
+    for part, kinds in enumerate(_parts(batch, spec.accumulation)):
+        moved = [{name: x.to(run.device, non_blocking=True) for name, x in kind.items()} for kind in kinds]
+        pose, action = _losses(run, moved, count, part)
         loss = spec.pose_weight * pose + spec.action_weight * action
         if loss.requires_grad:  # stills alone teach frozen poses nothing
             loss.backward()
@@ -115,49 +115,69 @@ def _batches(loader: torch.utils.data.DataLoader[object]) -> Iterator[Batch]:
         ) from None
 
 
-def _parts(batch: Batch, accumulation: int) -> Iterator[losses.Labels]:
-    """Stills and clips apart, in at most ``accumulation`` parts each."""
+def _parts(batch: Batch, accumulation: int) -> Iterator[list[losses.Labels]]:
+    """What goes through the network together: all of the batch, or stills and clips apart, each in at most
+    ``accumulation`` parts. Together, they are normalised by the same statistics, as they will be later.
+    """
+    if accumulation == 1:
+        yield list(batch.values())
+        return
     for labels in batch.values():
-        size = len(labels["readable"])
-        for indices in torch.arange(size).tensor_split(min(accumulation, size)):
-            whole = len(indices) == size
-            yield labels if whole else {name: x[indices] for name, x in labels.items()}
+        for indices in torch.arange(len(labels["readable"])).tensor_split(accumulation):
+            if len(indices):
+                yield [{name: x[indices] for name, x in labels.items()}]
 
 
-def _losses(run: Run, labels: losses.Labels, count: Tensor, part: int) -> tuple[Tensor, Tensor]:
-    """The pose loss and the action loss of stills or of clips."""
+def _losses(run: Run, kinds: list[losses.Labels], count: Tensor, part: int) -> tuple[Tensor, Tensor]:
+    """The pose loss and the action loss of stills, of clips or of both."""
     recipe = run.recipe
     with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bf16):
-        blocks, actions = _forward(run, labels, part)
+        answers = _forward(run, kinds, part)
     pose = action = torch.zeros((), device=run.device)
-    if recipe.learns_poses:
-        pose = losses.poses_loss(blocks, labels, count, recipe.training.heat_map_weight)
-    if recipe.learns_actions and actions is not None:
-        action = losses.actions_loss(actions, labels, count)
+    for labels, (blocks, actions) in zip(kinds, answers, strict=True):
+        if recipe.learns_poses:
+            weight = recipe.training.heat_map_weight
+            pose = pose + losses.poses_loss(blocks, labels, count, weight)
+        if recipe.learns_actions and actions is not None:
+            action = action + losses.actions_loss(actions, labels, count)
     return pose, action
 
 
 def _forward(
-    run: Run, labels: losses.Labels, part: int
-) -> tuple[tuple[PoseOutput, ...], ActionOutput | None]:
+    run: Run, kinds: list[losses.Labels], part: int
+) -> list[tuple[tuple[PoseOutput, ...], ActionOutput | None]]:
     """Stills need the pose part alone, kept clips the action heads; clips go through the whole network."""
-    if "features" in labels:
-        return (), recognised(run.network, labels)
-    frames = to_input(labels["frames"], labels["power"])
-    if frames.ndim == 4:
-        frames = frames.contiguous(memory_format=torch.channels_last)
-        return run.network.estimate(frames)[0], None
+    if "features" in kinds[0]:
+        return [((), recognised(run.network, labels)) for labels in kinds]
+    frames = [to_input(labels["frames"], labels["power"]) for labels in kinds]
+    flat = torch.cat([x if x.ndim == 4 else x.flatten(0, 1) for x in frames])
+    blocks, visual = run.network.estimate(flat.contiguous(memory_format=torch.channels_last))
+    answers: list[tuple[tuple[PoseOutput, ...], ActionOutput | None]] = []
+    start = 0
+    for labels, x in zip(kinds, frames, strict=True):
+        lead = x.shape[:-3]
+        own = slice(start, start + math.prod(lead))
+        start = own.stop
+        estimated = tuple(PoseOutput(b.pose[own], b.visibility[own], b.heat_maps[own]) for b in blocks)
+        if len(lead) == 1:
+            answers.append((estimated, None))
+        else:
+            output = run.network.act(estimated, visual[own], (lead[0], lead[1]), *_given(run, labels, part))
+            answers.append((output.blocks, output.actions))
+    return answers
+
+
+def _given(run: Run, labels: losses.Labels, part: int) -> tuple[Tensor, ...]:
+    """The poses and visibilities that the action heads read instead of estimated ones, where asked for."""
     spec = run.recipe.training
-    given: tuple[Tensor, ...] = ()
-    if spec.poses != "estimated":
-        poses = labels["pose"][..., : run.network.dim]
-        if spec.poses == "noisy":
-            place = (spec.seed, run.step, run.accelerator.process_index, part)
-            noise = np.random.default_rng(place).normal(0, spec.pose_noise, poses.shape)
-            poses = poses + torch.from_numpy(noise).to(poses) * labels["visible"].unsqueeze(-1)
-        given = (poses, labels["visible"])
-    output = run.network(frames, *given)
-    return output.blocks, output.actions
+    if spec.poses == "estimated":
+        return ()
+    poses = labels["pose"][..., : run.network.dim]
+    if spec.poses == "noisy":
+        place = (spec.seed, run.step, run.accelerator.process_index, part)
+        noise = np.random.default_rng(place).normal(0, spec.pose_noise, poses.shape)
+        poses = poses + torch.from_numpy(noise).to(poses) * labels["visible"].unsqueeze(-1)
+    return poses, labels["visible"]
 
 
 def _check_finite(run: Run, batch: Batch, what: str, value: float) -> None:

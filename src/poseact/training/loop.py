@@ -26,8 +26,11 @@ from poseact.data.loading import Examples
 from poseact.data.mixing import MixedBatches
 from poseact.errors import UserError
 from poseact.inference.device import cpu_has_bf16
+from poseact.inference.predictor import ready
+from poseact.network import MultitaskNetwork
 from poseact.training import checkpoint
 from poseact.training.epoch import train_one_epoch
+from poseact.training.found import with_found_boxes
 from poseact.training.kept import drop_answers, keep_answers
 from poseact.training.optimisation import freeze, make_optimizer
 from poseact.training.recipe import Recipe
@@ -65,6 +68,7 @@ class Run:
         self.frames: int | None = None
         if recipe.recognises and spec.trains != "pose":
             self.frames = network.frames
+        self._find_people(network)
         freeze(network, spec.trains)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
@@ -101,6 +105,15 @@ class Run:
             self.sets.train, self.layout, self.crop_size, recipe.augmentation, recipe.training.seed, epoch,
             self.frames,
         )  # fmt: skip
+
+    def _find_people(self, network: MultitaskNetwork) -> None:
+        """Give the videos that nobody annotated the boxes that the network finds."""
+        sets = list(self.sets.train)
+        for i, (name, source) in enumerate(zip(self.recipe.data.train, sets, strict=True)):
+            if name == "folder" and is_tracks(source):
+                prepared = ready(network, self.device)
+                sets[i] = with_found_boxes(source, prepared, self.out / "boxes.json", self.console)
+        self.sets = dataclasses.replace(self.sets, train=sets)
 
     def _count_batches(self) -> int:
         """Batches an epoch."""
