@@ -132,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--data", required=True, metavar="NAME", help=f"data set: {DATA_NAMES}")
     _root_options(calibrate)
     calibrate.add_argument("--count", type=int, metavar="N", help="synthetic videos")
+    calibrate.add_argument("--actions", action="store_true", help="the probabilities of actions, not joints")
 
     release = _verb(
         jobs, "release", _weights_release, "filters in half precision, scores written into the file"
@@ -586,11 +587,18 @@ def _weights_convert(args: argparse.Namespace, console: Console) -> None:
 
 
 def _weights_calibrate(args: argparse.Namespace, console: Console) -> None:
-    from poseact.evaluation.calibration import calibrate_weights
+    from poseact.evaluation.calibration import calibrate_actions, calibrate_weights
 
-    report = calibrate_weights(
-        args.source, args.target, args.data, args.root, args.split, args.count, console
-    )
+    place = (args.source, args.target, args.data, args.root, args.split, args.count, console)
+    if args.actions:
+        found = calibrate_actions(*place)
+        console.print(
+            f"temperature {found.temperature:.3f} of {found.videos} videos; mean probability of what was "
+            f"performed, on the other half: {found.before:.3f} before, {found.after:.3f} after"
+        )
+        console.print(f"written: {args.target}", markup=False)
+        return
+    report = calibrate_weights(*place)
     for table in calibration_tables(report):
         console.print(table)
     if report.damaged:

@@ -1,5 +1,7 @@
 """A network's uncertainty on people that it was not trained on: measured, calibrated, checked, kept.
 
+Of joints: regions that hold as many as they say. Of actions: probabilities that mean what they say.
+
 Samples are split in two by parity (of the video, where they come from videos), so that the shares in
 `Report` come from people that the radii were not chosen on. What is written into the weights is then
 calibrated on all of them.
@@ -14,14 +16,17 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp, softmax
 
 from poseact.data import open_data
-from poseact.data.clips import TrackSource
+from poseact.data.clips import TrackSource, is_tracks
 from poseact.data.loading import DAMAGED_SHARE, SampleSource
 from poseact.errors import UserError
+from poseact.evaluation.actions import measure_actions
 from poseact.evaluation.metrics import BoolArray, FloatArray, IntArray
 from poseact.evaluation.poses import StillPeople
-from poseact.evaluation.rules import Protocol, protocol_of
+from poseact.evaluation.rules import Protocol, protocol_of, settled
 from poseact.geometry import crop_transform
 from poseact.inference.device import pick_device
 from poseact.inference.predictor import BATCH, answer_blocks, ready
@@ -36,7 +41,7 @@ from poseact.inference.uncertainty import (
 from poseact.network import MultitaskNetwork
 from poseact.skeleton import Layout, convert
 from poseact.structures import Image, Sample
-from poseact.weights import load_weights, save_weights
+from poseact.weights import load_model, load_weights, save_weights
 
 THIRDS = ("surest third", "middle third", "least sure third")
 SHOWN_LEVELS = (0.5, 0.9)
@@ -224,3 +229,74 @@ def calibrate_weights(
     text = calibrations_text([report.calibration for report in reports])
     save_weights(target, file.model, file.arguments, {**file.metadata, METADATA: text}, half=file.half)
     return reports[-1]
+
+
+@dataclass(frozen=True)
+class ActionReport:
+    """The ``temperature`` that the probabilities of actions were calibrated with, of ``videos`` videos.
+
+    ``before``, ``after``: mean probability of the action that was performed, of the other half.
+    """
+
+    temperature: float
+    videos: int
+    before: float
+    after: float
+
+
+def calibrate_actions(
+    weights: Path,
+    target: Path,
+    data: str,
+    root: Path | None,
+    split: str,
+    count: int | None = None,
+    console: Console | None = None,
+) -> ActionReport:
+    """Write ``weights`` again as ``target``, with one temperature in the aggregation's weights.
+
+    It is the one under which the actions performed are most probable (Guo et al. 2017), so no video's
+    answer becomes another one. The split has to be of videos that the network was not trained on.
+    Raises `UserError` where either cannot be opened, labels do not match, or fewer than two have one.
+    """
+    if target.suffix != ".safetensors":
+        raise UserError(f"{target}: expected a name that ends in .safetensors; give another name")
+    file, source = load_weights(weights), open_data(data, root, split, count)
+    network, protocol = load_model(weights), settled(protocol_of("ours", data, split), file.metadata)
+    if not is_tracks(source):
+        raise UserError(f"{data}: single images have no actions; give a set of videos")
+    videos = measure_actions(network, source, pick_device(), protocol, console).videos
+    answers = [(video.probabilities[-1], video.action) for video in videos if video.probabilities is not None]
+    if len(answers) < 2:
+        raise UserError("calibration: expected videos with a label, got fewer than two; give more")
+    logs = np.log(np.maximum([p for p, _ in answers], np.finfo(np.float64).tiny))
+    truth = np.array([action for _, action in answers], np.int64)
+    half = best_temperature(logs[::2], truth[::2])
+    temperature = best_temperature(logs, truth)
+    network.merge.sharpen(1 / temperature)
+    told = f"{temperature:.3f}, {data}, split {split}: {len(truth)} videos"
+    metadata = {**file.metadata, "action_temperature": told}
+    save_weights(target, network, file.arguments, metadata, half=file.half)
+    return ActionReport(
+        temperature,
+        len(truth),
+        _performed(logs[1::2], truth[1::2], 1.0),
+        _performed(logs[1::2], truth[1::2], half),
+    )
+
+
+def best_temperature(logs: FloatArray, truth: IntArray) -> float:
+    """The temperature in [1/20, 20] by which log probabilities (N, A) are divided so that ``truth`` (N,) is
+    most probable.
+    """
+
+    def loss(log_temperature: float) -> float:
+        scaled = logs / np.exp(log_temperature)
+        return float((logsumexp(scaled, axis=1) - scaled[np.arange(len(truth)), truth]).mean())
+
+    bounds = (-np.log(20.0), np.log(20.0))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def _performed(logs: FloatArray, truth: IntArray, temperature: float) -> float:
+    return float(softmax(logs / temperature, axis=1)[np.arange(len(truth)), truth].mean())

@@ -294,6 +294,8 @@ def _protocol(value: Any) -> Protocol:
             rules[field.name] = tuple((_number(x), _number(y)) for x, y in found)
         elif expected is float:
             rules[field.name] = _number(found)
+        elif field.name == "stride":
+            rules["stride"] = None if found is None else _whole(found)
         elif type(found) is not expected:
             raise TypeError(f"{field.name}: {found!r:.40} in the rules")
     return Protocol(**rules)

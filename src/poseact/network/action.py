@@ -108,6 +108,12 @@ class LearntMerge(nn.Module):
         ]
         return global_max_min(mixed[0] + mixed[1]).float().softmax(-1)
 
+    def sharpen(self, factor: float) -> None:
+        """Multiply what the soft-max is of by a number above 0, in the weights."""
+        with torch.no_grad():
+            for conv in self.pointwise:
+                conv.weight.mul_(factor)  # type: ignore[operator]
+
 
 class Conv1x1Depthwise(nn.Conv2d):
     """One weight a channel, 1 at the start."""
@@ -127,3 +133,9 @@ class FullyConnectedMerge(nn.Module):
     def forward(self, maps: tuple[Tensor, Tensor]) -> Tensor:
         scores = torch.cat([global_max_min(m).float().softmax(-1) for m in maps], -1)
         return self.linear(scores).float().softmax(-1)  # type: ignore[no-any-return]
+
+    def sharpen(self, factor: float) -> None:
+        """Multiply what the soft-max is of by a number above 0, in the weights."""
+        with torch.no_grad():
+            self.linear.weight.mul_(factor)
+            self.linear.bias.mul_(factor)

@@ -107,7 +107,7 @@ def _batches(loader: torch.utils.data.DataLoader[object]) -> Iterator[Batch]:
     try:
         yield from loader
     except RuntimeError as error:
-        if "worker" not in str(error):
+        if not any(words in str(error) for words in ("exited unexpectedly", "killed by signal")):
             raise
         raise UserError(
             f"a process that prepares batches was lost ({str(error).splitlines()[0]}), often for want of "
