@@ -28,7 +28,7 @@ SIZE, FRAMES = 64, 4
 EVERYWHERE = [
     f"network.size={SIZE}", f"network.frames={FRAMES}", "training.epochs=2", "training.workers=0",
     "training.warmup_steps=2", f"training.sizes=[{SIZE}]", "training.precision=fp32",
-    "data.validation.count=4",
+    "data.validation.count=4", "training.sample_every=1",
 ]  # fmt: skip
 
 
@@ -81,6 +81,7 @@ def small(name, weights):
         "ntu-pose": ["ntu-pose:data.train.mpii.share=1", "ntu-pose:data.train.human36m.share=1",
                      "ntu-pose:data.train.ntu.share=1"],
         "lspet": ["data.train.lspet.split=all", "data.validation.split=all"],
+        "mixed": ["data.train.lspet.split=all", "data.validation.split=all"],
         "folder": [f"folder:network.weights={weights}"],
     }  # fmt: skip
     chain = read_chain(name, [])
@@ -90,10 +91,14 @@ def small(name, weights):
         f"{stage.name}:data.train.synthetic.count=6" for stage in chain if "synthetic" in stage.data.train
     ]
     if name.startswith("small-"):  # without motion capture
-        counted += [f"{stage.name}:data.train.synthetic.split=train" for stage in chain[1:]]
-        counted += [f"{stage.name}:data.validation.split=val" for stage in chain[2:]]
-        counted += ["small-pose:data.train.lspet.split=all", "small-pose:data.validation.split=all"]
-    batch = 4 if first in ("penn-pose", "penn-joint", "lspet") else 3 if first == "ntu-pose" else 2
+        counted += [f"{stage.name}:data.train.synthetic.split=train" for stage in chain]
+        counted += [
+            f"{stage.name}:data.train.lspet.split=all" for stage in chain if "lspet" in stage.data.train
+        ]
+        counted += [f"{stage.name}:data.validation.split=val" for stage in chain[1:]]
+        counted += ["small-pose:data.validation.split=all"]
+    batch = 4 if first in ("penn-pose", "penn-joint", "lspet") else 2
+    batch = 3 if first in ("ntu-pose", "small-pose") else batch
     batches = ["training.batch=2", f"{first}:training.batch={batch}"]
     return [*EVERYWHERE, *start, *own.get(first, []), *counted, *batches]
 

@@ -50,7 +50,7 @@ def _evaluated(weights: Path, file: Path, task: Task, protocol: Protocol, consol
     job = open_job(str(weights), DATA, None, SPLIT, protocol, TESTED)
     if file.exists():
         found = read_evaluation(file)
-        if found.sha256 == job.network.metadata["sha256"] and found.rules == protocol:
+        if found.sha256 == job.network.metadata["sha256"] and found.rules == job.protocol:
             return
     scores, _ = run_job(job, task, file, console)
     console.print(f"{file.stem}: {scores.main} {scores.scores[scores.main][-1]:.3f}", markup=False)
