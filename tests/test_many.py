@@ -257,3 +257,20 @@ class TestListed:
     def test_a_folder_without_videos(self, tmp_path):
         with pytest.raises(UserError, match="found none"):
             listed_videos(tmp_path, tmp_path / "out")
+
+
+def test_results_may_lie_above_the_videos_or_inside_their_folder(tmp_path):
+    """Only what lies in a folder of results inside the source is no video to answer."""
+    for place in ("films/a.mp4", "films/out/b.mp4"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(b"x")
+    films = tmp_path / "films"
+    names = [[p.name for p in listed_videos(films, out)] for out in (films / "out", films, tmp_path)]
+    assert names == [["a.mp4"], ["a.mp4", "b.mp4"], ["a.mp4", "b.mp4"]]
+
+
+def test_a_video_in_the_place_of_its_results_is_left_alone(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"a\.mp4: expected a folder, found a file; give another --out"):
+        predict_many([tmp_path / "a.mp4"], tmp_path, Brightness(tmp_path / "log"), workers=1)
+    assert (tmp_path / "a.mp4").read_bytes() == b"x"

@@ -634,7 +634,8 @@ def _info(args: argparse.Namespace, console: Console) -> None:
         for key, value in loaded.metadata.items():
             if key != METADATA or not tables:
                 console.print(f"  {key}: {value}", markup=False)
-        console.print(tables, markup=False)
+        if tables:
+            console.print(tables, markup=False)
         return
     console.print(f"poseact {poseact.__version__}, torch {torch.__version__}")
     console.print(

@@ -42,6 +42,7 @@ from poseact.network import MultitaskNetwork
 from poseact.skeleton import Layout, convert
 from poseact.structures import Image, Sample
 from poseact.weights import load_model, load_weights, save_weights
+from poseact.weights.files import check_target
 
 THIRDS = ("surest third", "middle third", "least sure third")
 SHOWN_LEVELS = (0.5, 0.9)
@@ -218,8 +219,7 @@ def calibrate_weights(
     on. ``count``: of synthetic people, how many videos. Raises `UserError` where either cannot be opened,
     or there are too few people.
     """
-    if target.suffix != ".safetensors":
-        raise UserError(f"{target}: expected a name that ends in .safetensors; give another name")
+    check_target(target)
     file, source = load_weights(weights), open_data(data, root, split, count)
     protocol = protocol_of("ours", data, split)
     found = measure(file.model, file.layout, source, pick_device(), protocol, console)
@@ -259,8 +259,7 @@ def calibrate_actions(
     answer becomes another one. The split has to be of videos that the network was not trained on.
     Raises `UserError` where either cannot be opened, labels do not match, or fewer than two have one.
     """
-    if target.suffix != ".safetensors":
-        raise UserError(f"{target}: expected a name that ends in .safetensors; give another name")
+    check_target(target)
     file, source = load_weights(weights), open_data(data, root, split, count)
     network, protocol = load_model(weights), settled(protocol_of("ours", data, split), file.metadata)
     if not is_tracks(source):

@@ -11,6 +11,7 @@ from typing import Any
 from poseact.errors import UserError
 from poseact.evaluation.files import Evaluation, about_network, read_evaluation
 from poseact.weights import load_weights, save_weights
+from poseact.weights.files import check_target
 
 METADATA = "scores"
 """The entry of a weight file that holds what `_row` tells of each evaluation, as a JSON list."""
@@ -27,8 +28,7 @@ def release_weights(
 
     Raises `UserError` where a file cannot be read or written, or an evaluation is of other weights.
     """
-    if target.suffix != ".safetensors":
-        raise UserError(f"{target}: expected a name that ends in .safetensors; give another name")
+    check_target(target)
     file = load_weights(weights)
     told = {"licence": licence, "data": data}
     metadata = file.metadata | {key: text for key, text in told.items() if text}

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from poseact import DEFAULT_WEIGHTS
+from poseact.data.clips import FPS
 from poseact.errors import UserError
 from poseact.geometry import Box, FloatArray, crop_transform
 from poseact.inference.boxes import (
@@ -55,8 +56,6 @@ GROUP = 8
 GROUP_BYTES = 64 << 20
 """Of larger frames, fewer are held at a time."""
 NOBODY, NO_BOX = "no person", "no box"
-TRAINED_FPS = 30.0
-"""Where weights do not tell."""
 FOUND = 1
 """Track id of the person that is found."""
 SHORTEST_WAIT = 16
@@ -140,7 +139,7 @@ def trained_stride(network: MultitaskNetwork, fps: float, count: int | None = No
     a second; 1 where it has none. Smaller in a video of so few frames, ``count``, that no clip would fit.
     """
     metadata = getattr(network, "metadata", {})
-    told, rate = str(metadata.get("stride", "")), _number(metadata.get("fps", ""), TRAINED_FPS)
+    told, rate = str(metadata.get("stride", "")), _number(metadata.get("fps", ""), FPS)
     stride = round(int(told) * fps / rate) if told.isdecimal() else 1
     if count is not None and network.frames:
         stride = min(stride, count // network.frames)

@@ -12,7 +12,7 @@ from poseact.data.augment import middle_stride
 from poseact.data.clips import is_tracks
 from poseact.data.images import write_png, write_whole
 from poseact.evaluation.protocols import evaluate_action, evaluate_pose
-from poseact.evaluation.rules import Protocol, changed, protocol_of, settled
+from poseact.evaluation.rules import Protocol, changed, protocol_of
 from poseact.evaluation.scores import Scores
 from poseact.training.epoch import LOSSES
 from poseact.training.optimisation import learning_rate
@@ -98,8 +98,8 @@ def has_board() -> bool:
 def _rules(run: Run) -> Protocol:
     spec, scored = run.recipe.training, run.recipe.data.validation
     rules = protocol_of("ours", scored.set, scored.split)
-    rules = settled(rules, {"stride": str(middle_stride(run.recipe.augmentation))})
-    return changed(rules, poses=spec.poses, noise=spec.pose_noise)
+    stride = middle_stride(run.recipe.augmentation)
+    return changed(rules, poses=spec.poses, noise=spec.pose_noise, stride=stride)
 
 
 def _columns(scores: Scores) -> dict[str, float]:

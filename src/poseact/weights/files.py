@@ -88,6 +88,12 @@ def save_weights(
         temporary.unlink(missing_ok=True)
 
 
+def check_target(path: Path) -> None:
+    """Raise ``UserError`` where a name is none of a weight file, before there is work for it."""
+    if path.suffix != ".safetensors":
+        raise UserError(f"{path}: expected a name that ends in .safetensors; give another name")
+
+
 def load_weights(path: str | Path) -> WeightFile:
     """Read a weight file and build its network, in float32 and eval mode.
 
