@@ -374,6 +374,22 @@ def test_results_do_not_write_over_their_source(video, flat, tmp_path):
         predict_video(video, load_model(flat), place)
 
 
+def test_motion_alone_needs_a_network_in_3d(video, flat, tmp_path):
+    with pytest.raises(UserError, match="3D"):
+        predict_video(video, load_model(flat), tmp_path / "out", RunOptions(FP32, only=("bvh",)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_rate_of_a_live_source_is_that_of_the_frames_that_were_looked_at(tmp_path, monkeypatch):
+    """Every other frame of ten a second is lost: 21 frames take 4 seconds."""
+    from fakes import people
+
+    source = people.source([picture(160, 120)] * 21, live=True, lost=1)
+    monkeypatch.setattr(run, "open_source", lambda place: source)
+    predict_video("rtsp://camera/1", Bright(), tmp_path, RunOptions(FP32))
+    assert "5 frames a second, 0:04.2 long" in (tmp_path / "index.html").read_text()
+
+
 def test_a_live_source_ends_with_all_results_when_interrupted(flat, tmp_path, monkeypatch):
     from fakes import people
 
