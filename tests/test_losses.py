@@ -1,3 +1,5 @@
+from operator import itemgetter
+
 import pytest
 import torch
 
@@ -122,7 +124,7 @@ def test_every_block_is_supervised():
 def test_clips_are_their_frames():
     """A clip (1, T, ...) gives the losses of its frames as stills (T, ...)."""
     stills, b = output(requires_grad=False), batch()
-    clip = PoseOutput(*(x[None] for x in (stills.pose, stills.visibility, stills.heat_maps)))
+    clip = stills.map(lambda x: x[None])
     labels = {name: x[None] for name, x in b.items()}
     assert total_loss((clip,), labels, 0.1).item() == pytest.approx(total_loss((stills,), b, 0.1).item())
 
@@ -147,7 +149,7 @@ def test_parts_of_a_batch_add_up_to_its_loss():
     count = counts([b])
     parts = [{name: x[i : i + 1] for name, x in b.items()} for i in (0, 1)]
     assert torch.equal(counts(parts), count) and count.tolist() == [7, 8, 1]
-    answers = [PoseOutput(*(x[i : i + 1] for x in (out.pose, out.visibility, out.heat_maps))) for i in (0, 1)]
+    answers = [out.map(itemgetter(slice(i, i + 1))) for i in (0, 1)]
     added = sum(poses_loss((answer,), part, count, 0.1) for answer, part in zip(answers, parts, strict=True))
     assert added.item() == pytest.approx(poses_loss((out,), b, count, 0.1).item())
 

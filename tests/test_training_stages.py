@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fakes import mpii, penn_action
@@ -327,7 +328,7 @@ def test_stills_and_clips_of_a_batch_are_normalised_by_the_same_statistics(roots
 
 def test_kept_answers_teach_the_heads_what_the_whole_network_would(roots, weights, tmp_path):
     """Crops drawn once: the losses of a first epoch's batch, and of the same batch in a later epoch."""
-    run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true")
+    run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true", "augmentation.flip=false")
     keep_answers(run)
     drawn, kept = run.examples(0), KeptAnswers(run, 3)
     places = [(0, i) for i in range(3)]
@@ -338,6 +339,24 @@ def test_kept_answers_teach_the_heads_what_the_whole_network_would(roots, weight
         load(load_weights(weights).model.state_dict())
         losses.append(step(run, stacked([kept[place] for place in some]))[0][2])
     assert losses[0] == pytest.approx(losses[1], rel=2e-3) and losses[1] == losses[2] > 0
+
+
+def test_half_of_the_kept_answers_are_mirrored_anew_in_each_epoch(roots, weights, tmp_path):
+    run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true")
+    keep_answers(run)
+    epochs = [KeptAnswers(run, epoch)[0, 1] for epoch in range(12)]
+    poses = {item["pose"].tobytes(): item for item in epochs}
+    assert len(poses) == 2
+    one, other = poses.values()
+    layout, actions = run.layout, range(100)
+    for a, b in ((one, other), (other, one)):
+        back = kept_module.mirrored(a, layout, actions)
+        assert np.allclose(back["pose"], b["pose"], atol=1e-6)
+        assert (back["features"] == b["features"]).all() and (back["visibility"] == b["visibility"]).all()
+    right, left = layout.joints.index("right_wrist"), layout.joints.index("left_wrist")
+    assert np.allclose(one["pose"][:, right, 0], 1 - other["pose"][:, left, 0], atol=1e-6)
+    assert np.allclose(one["pose"][:, right, 1], other["pose"][:, left, 1])
+    assert kept_module.mirrored(one | {"action": np.array(2)}, layout, (0, 2, 1))["action"] == 1
 
 
 def test_keeping_goes_on_where_it_was_stopped_and_begins_again_with_other_weights(

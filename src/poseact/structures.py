@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -163,6 +163,10 @@ class PoseOutput:
     pose: Tensor
     visibility: Tensor
     heat_maps: Tensor
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> PoseOutput:
+        """The same with every tensor changed alike: a slice, a view, a copy."""
+        return PoseOutput(change(self.pose), change(self.visibility), change(self.heat_maps))
 
 
 @dataclass(frozen=True)

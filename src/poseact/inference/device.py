@@ -81,9 +81,7 @@ class _Graphed:
         known.frames.copy_(frames)
         known.graph.replay()
         # The next replay writes over the answer.
-        blocks = tuple(
-            PoseOutput(b.pose.clone(), b.visibility.clone(), b.heat_maps.clone()) for b in known.blocks
-        )
+        blocks = tuple(block.map(torch.clone) for block in known.blocks)
         return blocks, known.features.clone()
 
     def _record(self, frames: Tensor) -> _Recorded:

@@ -126,9 +126,7 @@ class MultitaskNetwork(nn.Module):
             maps = drawn_maps(poses, maps.shape[-1]).flatten(0, 1)
         if visibility is None:
             visibility = last.visibility.unflatten(0, (n, t))
-        clips = tuple(
-            PoseOutput(*(x.unflatten(0, (n, t)) for x in (b.pose, b.visibility, b.heat_maps))) for b in stills
-        )
+        clips = tuple(block.map(lambda x: x.unflatten(0, (n, t))) for block in stills)
         return NetworkOutput(clips, self.recognise(poses, visibility, joint_features(features, maps)))
 
     def estimate(self, frames: Tensor) -> tuple[tuple[PoseOutput, ...], Tensor]:

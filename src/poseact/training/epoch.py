@@ -6,6 +6,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -158,7 +159,7 @@ def _forward(
         lead = x.shape[:-3]
         own = slice(start, start + math.prod(lead))
         start = own.stop
-        estimated = tuple(PoseOutput(b.pose[own], b.visibility[own], b.heat_maps[own]) for b in blocks)
+        estimated = tuple(block.map(itemgetter(own)) for block in blocks)
         if len(lead) == 1:
             answers.append((estimated, None))
         else:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from poseact.errors import UserError
 from poseact.network import MultitaskNetwork, to_input
 from poseact.network.action import joint_features
 from poseact.network.soft_argmax import soft_max_2d
+from poseact.skeleton import Layout
 from poseact.training.optimisation import ACTION_PARTS, training_mode
 from poseact.weights.files import checksum
 
@@ -41,7 +42,7 @@ _GROUP = 16
 
 
 class KeptAnswers(Examples):
-    """The clips of a stage as the frozen pose part answered them; the same in every epoch."""
+    """The clips of a stage as the frozen pose part answered them, half of them mirrored (see `mirrored`)."""
 
     def __init__(self, run: Run, epoch: int) -> None:
         e = run.examples(epoch)
@@ -54,8 +55,23 @@ class KeptAnswers(Examples):
         lengths = [len(source) for source in self.sources]
         number = sum(lengths[:which]) + i % lengths[which]
         item = {name: np.array(values[number]) for name, values in self._files.items()}
+        rng = np.random.default_rng((self.seed, self.epoch, *place))
+        if self.augmentation is not None and self.augmentation.flip and rng.random() < 0.5:
+            item = mirrored(item, self.layout, self._mirrored[which])
         unsupervised = np.zeros(item["pose"].shape[:-1], np.bool_)
         return item | {"valid": unsupervised, "visible_known": unsupervised}
+
+
+def mirrored(item: dict[str, Any], layout: Layout, actions: Sequence[int]) -> dict[str, Any]:
+    """A clip's answers with left and right changed over: nearly those to its mirrored crops.
+
+    ``actions``: what each action is mirrored (`data.actions.mirrored_actions`).
+    """
+    flip, pose = layout.flip, item["pose"][:, layout.flip].copy()
+    pose[..., 0] = 1 - pose[..., 0]
+    action = np.array(actions)[item["action"]] if len(actions) else item["action"]
+    changed = {"visibility": item["visibility"][:, flip], "features": item["features"][..., flip]}
+    return item | changed | {"pose": pose, "action": action}
 
 
 def keep_answers(run: Run) -> None:
