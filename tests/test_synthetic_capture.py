@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import poseact
 from poseact.data.synthetic.actions import random_motion
 from poseact.data.synthetic.capture import MotionClips, measured_lengths, read_bvh, read_motions_npz
 from poseact.data.synthetic.curves import ROOT_HEIGHT
@@ -22,6 +23,8 @@ from poseact.data.synthetic.rig import (
     starts,
 )
 from poseact.errors import UserError
+from poseact.evaluation import rules
+from poseact.evaluation.run import open_job
 from poseact.skeleton import FIGURE36
 
 NPZ_JOINTS = (
@@ -418,3 +421,9 @@ def test_steps_of_float16_far_from_the_origin_are_smoothed(tmp_path: Path) -> No
     # Unsmoothed, the steps alone would make accelerations of 2.5 m/s^2.
     assert np.abs(off).max() < 0.005
     assert np.sqrt((np.diff(off[:, 2], 2) ** 2).mean()) * 30**2 < 1.5
+
+
+def test_an_evaluation_says_which_motions_were_performed(npz: Path) -> None:
+    for root, told in ((npz, "synthetic, motions.npz"), (None, "synthetic")):
+        job = open_job(poseact.DEFAULT_WEIGHTS, "synthetic", root, "all", rules.OURS)
+        assert job.names["data"] == told

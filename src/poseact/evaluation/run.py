@@ -64,7 +64,9 @@ def open_job(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         state = PartialState(cpu=not torch.cuda.is_available())
         device, main = state.device, state.is_main_process
-    names = {"data": data, "split": split, "weights": weights}
+    # Synthetic people are told apart by what they perform.
+    told = f"{data}, {root.name}" if data == "synthetic" and root is not None else data
+    names = {"data": told, "split": split, "weights": weights}
     return Job(network, source, settled(protocol, network.metadata), names, device, main)
 
 
