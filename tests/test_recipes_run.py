@@ -83,10 +83,11 @@ def small(name, weights):
         "lspet": ["data.train.lspet.split=all", "data.validation.split=all"],
         "mixed": ["data.train.lspet.split=all", "data.validation.split=all"],
         "folder": [f"folder:network.weights={weights}"],
+        "small-more": [f"small-more:network.weights={weights}"],
     }  # fmt: skip
     chain = read_chain(name, [])
     first = chain[0].name
-    start = [] if first == "folder" else [f"{first}:network.width=16", f"{first}:network.blocks=1"]
+    start = [] if first in ("folder", "small-more") else [f"{first}:network.width=16", f"{first}:network.blocks=1"]
     counted = [
         f"{stage.name}:data.train.synthetic.count=6" for stage in chain if "synthetic" in stage.data.train
     ]
@@ -96,9 +97,9 @@ def small(name, weights):
             f"{stage.name}:data.train.lspet.split=all" for stage in chain if "lspet" in stage.data.train
         ]
         counted += [f"{stage.name}:data.validation.split=val" for stage in chain[1:]]
-        counted += ["small-pose:data.validation.split=all"]
+        counted += [f"{first}:data.validation.split=all"]
     batch = 4 if first in ("penn-pose", "penn-joint", "lspet") else 2
-    batch = 3 if first in ("ntu-pose", "small-pose") else batch
+    batch = 3 if first in ("ntu-pose", "small-pose", "small-more") else batch
     batches = ["training.batch=2", f"{first}:training.batch={batch}"]
     return [*EVERYWHERE, *start, *own.get(first, []), *counted, *batches]
 

@@ -15,14 +15,18 @@ from fakes import mpii, penn_action
 from rich.console import Console
 from safetensors.torch import load_file
 
+from poseact.data.augment import Augmentation, example
+from poseact.data.clips import draw_clip
 from poseact.data.loading import Examples, stacked, training_loader
+from poseact.data.synthetic import SyntheticVideos
 from poseact.errors import UserError
+from poseact.geometry import Box, crop_transform
 from poseact.network import arguments, build, to_input
-from poseact.skeleton import LAYOUTS, LSP14, PA16, PA17
+from poseact.skeleton import LAYOUTS, LSP14, PA16, PA17, convert
 from poseact.training import checkpoint
 from poseact.training import kept as kept_module
 from poseact.training.epoch import step
-from poseact.training.kept import KeptAnswers, keep_answers
+from poseact.training.kept import KeptAnswers, keep_answers, moved
 from poseact.training.loop import Run, train_chain
 from poseact.training.optimisation import ACTION_PARTS, training_mode
 from poseact.training.recipe import NetworkSpec, read_chain
@@ -328,7 +332,15 @@ def test_stills_and_clips_of_a_batch_are_normalised_by_the_same_statistics(roots
 
 def test_kept_answers_teach_the_heads_what_the_whole_network_would(roots, weights, tmp_path):
     """Crops drawn once: the losses of a first epoch's batch, and of the same batch in a later epoch."""
-    run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true", "augmentation.flip=false")
+    still = ("rotation=0", "scale=[1,1]", "shift=[0,0]", "flip=false")
+    run = stage(
+        "penn-action.yaml",
+        roots,
+        weights,
+        tmp_path,
+        "training.kept=true",
+        *(f"augmentation.{x}" for x in still),
+    )
     keep_answers(run)
     drawn, kept = run.examples(0), KeptAnswers(run, 3)
     places = [(0, i) for i in range(3)]
@@ -341,22 +353,28 @@ def test_kept_answers_teach_the_heads_what_the_whole_network_would(roots, weight
     assert losses[0] == pytest.approx(losses[1], rel=2e-3) and losses[1] == losses[2] > 0
 
 
-def test_half_of_the_kept_answers_are_mirrored_anew_in_each_epoch(roots, weights, tmp_path):
-    run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true")
-    keep_answers(run)
-    epochs = [KeptAnswers(run, epoch)[0, 1] for epoch in range(12)]
-    poses = {item["pose"].tobytes(): item for item in epochs}
-    assert len(poses) == 2
-    one, other = poses.values()
-    layout, actions = run.layout, range(100)
-    for a, b in ((one, other), (other, one)):
-        back = kept_module.mirrored(a, layout, actions)
-        assert np.allclose(back["pose"], b["pose"], atol=1e-6)
-        assert (back["features"] == b["features"]).all() and (back["visibility"] == b["visibility"]).all()
-    right, left = layout.joints.index("right_wrist"), layout.joints.index("left_wrist")
-    assert np.allclose(one["pose"][:, right, 0], 1 - other["pose"][:, left, 0], atol=1e-6)
-    assert np.allclose(one["pose"][:, right, 1], other["pose"][:, left, 1])
-    assert kept_module.mirrored(one | {"action": np.array(2)}, layout, (0, 2, 1))["action"] == 1
+def test_kept_answers_move_as_the_labels_of_another_crop_do():
+    """The labels of a clip by a crop of its crop are the labels by both crops, one after the other."""
+    rng = np.random.default_rng(0)
+    clip = SyntheticVideos(1, frames=4, size=(96, 96), seed=3, actions=("wave_left", "wave_right"))[0]
+    person = draw_clip(clip, 4, (1,), rng)
+    first = Augmentation(scale=(1.4, 1.4), shift=(0, 0), rotation=0, flip=False)  # everybody is inside
+    whole = example(person, PA16, 64, first, rng)
+    other = (1, 0)
+    for flip in (False, True):
+        inner = crop_transform(Box((0.5, 0.5), 1.0), 64, rotation=10, scale=0.9, shift=(2, -1), flip=flip)
+        item = {"pose": whole["pose"], "visibility": whole["visible"], "action": np.array(whole["action"])}
+        item["features"] = np.arange(16)[None, None].repeat(4, 0)
+        answer = moved(item, PA16, inner, other)
+        outer = crop_transform(person.box, 64, scale=1.4)
+        direct = inner.to_crop(outer.to_crop(convert(person.joints[..., :2], person.layout, PA16, axis=-2)))
+        order = PA16.flip if flip else np.arange(16)
+        assert np.allclose(answer["pose"][..., :2], direct[:, order], atol=1e-5)
+        assert np.allclose(
+            answer["pose"][..., 2] - 0.5, (whole["pose"][..., 2][:, order] - 0.5) / 0.9, atol=1e-6
+        )
+        assert (answer["features"][0, 0] == order).all()
+        assert int(answer["action"]) == (other[whole["action"]] if flip else whole["action"])
 
 
 def test_keeping_goes_on_where_it_was_stopped_and_begins_again_with_other_weights(

@@ -22,10 +22,12 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from poseact.data.augment import draw_transform
 from poseact.data.images import write_whole
 from poseact.data.loading import Examples, stacked
 from poseact.data.mixing import Place
 from poseact.errors import UserError
+from poseact.geometry import Box, CropTransform
 from poseact.network import MultitaskNetwork, to_input
 from poseact.network.action import joint_features
 from poseact.network.soft_argmax import soft_max_2d
@@ -42,7 +44,7 @@ _GROUP = 16
 
 
 class KeptAnswers(Examples):
-    """The clips of a stage as the frozen pose part answered them, half of them mirrored (see `mirrored`)."""
+    """The clips of a stage as the frozen pose part answered them, each moved anew in every epoch."""
 
     def __init__(self, run: Run, epoch: int) -> None:
         e = run.examples(epoch)
@@ -56,22 +58,29 @@ class KeptAnswers(Examples):
         number = sum(lengths[:which]) + i % lengths[which]
         item = {name: np.array(values[number]) for name, values in self._files.items()}
         rng = np.random.default_rng((self.seed, self.epoch, *place))
-        if self.augmentation is not None and self.augmentation.flip and rng.random() < 0.5:
-            item = mirrored(item, self.layout, self._mirrored[which])
+        anew = draw_transform(Box((0.5, 0.5), 1.0), self.size, self.augmentation, rng)
+        item = moved(item, self.layout, anew, self._mirrored[which])
         unsupervised = np.zeros(item["pose"].shape[:-1], np.bool_)
         return item | {"valid": unsupervised, "visible_known": unsupervised}
 
 
-def mirrored(item: dict[str, Any], layout: Layout, actions: Sequence[int]) -> dict[str, Any]:
-    """A clip's answers with left and right changed over: nearly those to its mirrored crops.
+def moved(
+    item: dict[str, Any], layout: Layout, transform: CropTransform, actions: Sequence[int]
+) -> dict[str, Any]:
+    """A clip's answers as they would nearly be to another crop, cut from its crops by ``transform``.
 
+    The poses move, left and right change over where it mirrors; features at the joints stay theirs.
     ``actions``: what each action is mirrored (`data.actions.mirrored_actions`).
     """
-    flip, pose = layout.flip, item["pose"][:, layout.flip].copy()
-    pose[..., 0] = 1 - pose[..., 0]
+    pose = item["pose"].copy()
+    pose[..., :2] = transform.to_crop(pose[..., :2])
+    pose[..., 2:] = 0.5 + (pose[..., 2:] - 0.5) / transform.window
+    if not transform.flip:
+        return item | {"pose": pose}
+    flip = layout.flip
     action = np.array(actions)[item["action"]] if len(actions) else item["action"]
     changed = {"visibility": item["visibility"][:, flip], "features": item["features"][..., flip]}
-    return item | changed | {"pose": pose, "action": action}
+    return item | changed | {"pose": pose[:, flip], "action": action}
 
 
 def keep_answers(run: Run) -> None:
