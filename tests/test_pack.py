@@ -67,6 +67,7 @@ def test_packed_clips(tmp_path):
     pack(tracks, "human36m", "train", tmp_path, 256, QUIET)
     packed = open_data("human36m", tmp_path, "train")
     assert packed.actions == tracks.actions and list(packed.lengths) == [20, 20, 20]
+    assert packed.fps == 30
     drawn = Augmentation(rotation=20)
     for e in range(3):
         a, b = (Examples([s], PA17, 64, drawn, e, e, 5).read((0, 1)) for s in (tracks, packed))
@@ -85,9 +86,17 @@ def test_synthetic_people(tmp_path, capsys):
     assert main(longer) == 2 and "holds another pack" in capsys.readouterr().err
     for a, b in zip(drawn, packed, strict=True):
         assert a.action == b.action and np.abs(a.joints[..., 2] - b.joints[..., 2]).max() < 1e-3
+        assert (b.camera is not None) == (a.camera[0] is a.camera[1])  # moving ones are not kept
         one, two = (crop(still(track, 1)) for track in (a, b))
         assert np.abs(one["pose"] - two["pose"]).max() < 1e-5
         assert np.abs(one["frames"].astype(float) - two["frames"]).mean() < 6
+
+
+def test_the_rate_of_videos_is_kept(tmp_path):
+    tracks = Tracks(1)
+    tracks.fps = 50.0
+    pack(tracks, "human36m", "train", tmp_path, 64, QUIET)
+    assert open_data("human36m", tmp_path, "train").fps == 50
 
 
 def test_photographs_behind_synthetic_people(tmp_path, capsys):

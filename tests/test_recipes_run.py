@@ -87,7 +87,8 @@ def small(name, weights):
     }  # fmt: skip
     chain = read_chain(name, [])
     first = chain[0].name
-    start = [] if first in ("folder", "small-more") else [f"{first}:network.width=16", f"{first}:network.blocks=1"]
+    start = [f"{first}:network.width=16", f"{first}:network.blocks=1"]
+    start = [] if first in ("folder", "small-more") else start
     counted = [
         f"{stage.name}:data.train.synthetic.count=6" for stage in chain if "synthetic" in stage.data.train
     ]

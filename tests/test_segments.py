@@ -1,5 +1,6 @@
 """Segments lie where the windows' centres say, without flicker, and never overlap."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from poseact.errors import UserError
 from poseact.results import Results, row_type
-from poseact.segments import Segment, centred, find_segments
+from poseact.segments import Segment, centred, find_segments, no_segment
 from poseact.skeleton import PA16
 
 ACTIONS = ("walk", "run", "other")
@@ -144,6 +145,17 @@ def test_a_long_gap_parts_a_segment():
 @pytest.mark.parametrize("labels", ["", "-" * 20])
 def test_without_answers_there_is_none(labels):
     assert find_segments(answered(labels), 5) == ()
+
+
+def test_the_reason_of_no_segment_is_told():
+    sure, unsure = answered("oowwrroo", 0.45), answered("----")
+    assert "0.5 for 0.5 s; at its highest: walk, 0.45;" in no_segment(sure, window=3)
+    assert no_segment(unsure, window=46) == (
+        "no action can be told: it takes 46 frames of one person without a break"
+    )
+    nobody = replace(sure, rows=sure.rows[:0])
+    poses_only = Results(np.zeros(1, row_type(16, 2, 0)), PA16, (), "v", FPS, (10, 10), 1)
+    assert no_segment(nobody, window=3) == no_segment(poses_only, window=3) == ""
 
 
 def test_without_actions_there_is_none():

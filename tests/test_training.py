@@ -21,10 +21,18 @@ from safetensors.torch import load_file
 
 from poseact.data.loading import Examples, training_loader
 from poseact.errors import UserError
+from poseact.network.layers import MOMENTUM, BatchNorm
 from poseact.training import checkpoint, loop
 from poseact.training.epoch import step
 from poseact.training.loop import Run, train
-from poseact.training.optimisation import Muon, learning_rate, orthogonal, update_average
+from poseact.training.optimisation import (
+    Muon,
+    hurry_statistics,
+    learning_rate,
+    new_norms,
+    orthogonal,
+    update_average,
+)
 from poseact.training.recipe import TrainingSpec, read_recipe
 from poseact.training.validation import _watch
 from poseact.weights import load_weights
@@ -194,6 +202,22 @@ def test_an_average_of_nothing_is_the_weights_themselves(tmp_path, overrides):
     update_average(run.average, run.network, 0.9, 1000)
     expected = 0.9 * before + 0.1 * next(run.network.parameters())
     assert torch.allclose(next(run.average.parameters()), expected, atol=1e-7)
+
+
+def test_new_batch_norms_know_their_batches_after_a_few_steps():
+    torch.manual_seed(0)
+    new, old = BatchNorm(4), BatchNorm(4)
+    old.running_mean.fill_(0.5)
+    norms = new_norms(torch.nn.Sequential(new, old))
+    assert norms == [new]
+    for number in range(20):
+        hurry_statistics(norms, number)
+        new(3 + 0.1 * torch.randn(8, 4, 8, 8))
+    assert torch.allclose(new.running_mean, torch.tensor(3.0), atol=0.01)
+    assert torch.allclose(new.running_var, torch.tensor(0.01), atol=2e-3)
+    assert new.momentum > MOMENTUM == old.momentum
+    hurry_statistics(norms, 1000)
+    assert new.momentum == MOMENTUM
 
 
 def test_half_precision_is_near_the_whole(tmp_path, overrides):

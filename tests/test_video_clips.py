@@ -35,6 +35,12 @@ def test_starts_of_many_clips():
     assert clip_starts(3, 16, 1, 8) == [0]
 
 
+def test_clips_of_a_video_that_is_short_for_their_stride_reach_its_end():
+    """44 frames hold 16 at a stride of 2, not of 3."""
+    clips = [clip_indices(44, 16, 3, start) for start in clip_starts(44, 16, 3, 8)]
+    assert [c[[0, -1]].tolist() for c in clips] == [[0, 30], [8, 38]]
+
+
 @pytest.mark.parametrize("arguments", [(0, 4, 1), (4, 0, 1), (4, 4, 0)])
 def test_impossible_clips(arguments):
     with pytest.raises(ValueError, match="expected length, count and stride >= 1"):

@@ -126,8 +126,8 @@ def test_a_folder_of_images_is_shown_picture_by_picture():
 
 
 def test_nobody_found_is_told(results):
-    page = Page(result_page(replace(results, rows=results.rows[:0]), (), ()))
-    assert "no person was found" in page.text and "No action was sure enough" in page.text
+    page = Page(result_page(replace(results, rows=results.rows[:0]), (), (), no_action="no walk <b>"))
+    assert "no person was found" in page.text and "no walk <b>" in page.text
 
 
 # --- the timeline -----------------------------------------------------------------------------------

@@ -412,6 +412,8 @@ def _show_summary(summary: Any, console: Console, alone: bool) -> None:
         for s in summary.segments[:SHOWN_MESSAGES]:
             table.add_row(s.action, str(s.person), f"{s.start_s:.1f}", f"{s.end_s:.1f}", f"{s.score:.2f}")
         console.print(table)
+    elif summary.no_action:
+        console.print(summary.no_action, markup=False)
     for message in summary.messages:
         console.print(f"skipped: {message}", markup=False)
     if alone and summary.people == 1:

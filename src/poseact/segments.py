@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,6 +72,28 @@ def find_segments(
     return tuple(sorted(found, key=lambda s: (s.first, s.person)))
 
 
+def no_segment(results: Results, window: int, threshold: float = THRESHOLD) -> str:
+    """Why `find_segments` finds none, in one line; empty where nobody was seen or no action is recognised."""
+    if not (results.actions and results.people):
+        return ""
+    known = np.flatnonzero(results.column("action_known"))
+    if not len(known):
+        return f"no action can be told: it takes {window} frames of one person without a break"
+    most = np.zeros(len(results.actions))
+    for start in range(0, len(known), CHUNK):
+        most = np.maximum(most, results.column("action", known[start : start + CHUNK]).max(0))
+    most[_idle(results.actions)] = -1
+    surest = int(most.argmax())
+    return (
+        f"no action kept a probability of {threshold:g} for {SHORTEST_S:g} s; at its highest: "
+        f"{results.actions[surest]}, {most[surest]:.2f}; a lower --threshold shows more"
+    )
+
+
+def _idle(actions: Sequence[str]) -> list[int]:
+    return [i for i, action in enumerate(actions) if action.lower() == NO_ACTION]
+
+
 def centred(results: Results, person: int, window: int) -> tuple[IntArray, IntArray]:
     """Which rows of a person have an answer about their action, and the row that holds it: (N,) and (N,).
 
@@ -124,8 +147,7 @@ def _parts(results: Results, person: int, window: int, threshold: float) -> list
     places, answers = centred(results, person, window)
     labels, probability = _most_probable(results, answers)
     frames, times = results.column("frame", places), results.column("time_s", places)
-    idle = [i for i, action in enumerate(results.actions) if action.lower() == NO_ACTION]
-    labels[~(probability >= threshold) | np.isin(labels, idle)] = -1
+    labels[~(probability >= threshold) | np.isin(labels, _idle(results.actions))] = -1
     changes = np.flatnonzero((np.diff(labels) != 0) | (np.diff(frames) != 1)) + 1
     frame_s = 1 / results.fps if results.fps > 0 else 0.0
     parts = []

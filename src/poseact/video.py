@@ -778,6 +778,8 @@ def _stretched(length: int, count: int) -> npt.NDArray[np.int64]:
 def clip_starts(length: int, count: int, stride: int, every: int) -> list[int]:
     """First frames of the clips of multi-clip evaluation: one each ``every`` frames.
 
-    At least one; those that would run past the end are left out.
+    At least one; those that would run past the end are left out. In a short video the stride is that of
+    `clip_indices`.
     """
+    stride = max(1, min(stride, length // count))
     return list(range(0, max(1, length - (count - 1) * stride), every))

@@ -57,7 +57,7 @@ class Example(TypedDict):
     """One crop, or the crops of one clip, ready for the network, as numpy arrays; batches stack them.
 
     - ``frames`` ([T,] S, S, 3) uint8; ``power`` (3,) float32: see `network.to_input`.
-    - ``pose`` ([T,] J, 3) float32, crop coordinates and z; 0 where masked.
+    - ``pose`` ([T,] J, 3) float32, crop coordinates and z; 0 where not known, or outside the crop.
     - ``valid`` ([T,] J) bool: annotated and inside the crop: x and y are supervised.
     - ``depth_valid`` ([T,] J) bool: z is supervised too: known, and in [0, 1], where a network can answer.
     - ``visible`` ([T,] J) float32: 1 inside the crop, 0 outside (P 5.2); ``visible_known``
@@ -173,10 +173,11 @@ def _labels(
         pose, valid, depth_valid = pose[..., flip, :], valid[..., flip], depth_valid[..., flip]
     inside = np.logical_and.reduce((pose[..., :2] >= 0) & (pose[..., :2] <= 1), axis=-1)
     reached = (pose[..., 2] >= 0) & (pose[..., 2] <= 1)
-    known, valid, depth_valid = valid, valid & inside, valid & depth_valid & inside & reached
+    known, valid = valid, valid & inside
+    measured = valid & depth_valid
     pose[~valid] = 0
-    pose[~depth_valid, 2] = 0
-    return pose.astype(np.float32), valid, depth_valid, known
+    pose[~measured, 2] = 0
+    return pose.astype(np.float32), valid, measured & reached, known
 
 
 def _z(depth_mm: FloatArray, person: Sample | Clip, transform: CropTransform) -> FloatArray:

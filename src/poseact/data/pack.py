@@ -28,7 +28,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from poseact.data.clips import TrackSource, is_tracks
+from poseact.data.clips import TrackSource, frame_rate, is_tracks
 from poseact.data.images import decode_image, write_whole
 from poseact.data.loading import SampleSource
 from poseact.errors import UserError
@@ -66,6 +66,7 @@ def pack(
         "format": _FORMAT, "data": name, "split": split, "kind": kind, "layout": source.layout.name,
         "size": size, "raw": raw, "items": len(source),
         "frames": int(sum(getattr(source, "lengths", ()))), "actions": list(getattr(source, "actions", ())),
+        "fps": frame_rate(source) if is_tracks(source) else None,
     }  # fmt: skip
     _claim(folder, about)
     shards = range(0, len(source), ITEMS[kind])
@@ -90,7 +91,7 @@ def open_pack(root: Path, name: str, split: str) -> PackedSamples | PackedTracks
         about = json.loads(path.read_text())
         layout = LAYOUTS[about["layout"]]
         kind, items, data, whole = about["kind"], int(about["items"]), about["data"], about.get("whole")
-        actions, raw = tuple(str(a) for a in about["actions"]), bool(about["raw"])
+        actions, raw, fps = tuple(str(a) for a in about["actions"]), bool(about["raw"]), about["fps"]
         shards = -(-items // ITEMS[kind])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -103,7 +104,7 @@ def open_pack(root: Path, name: str, split: str) -> PackedSamples | PackedTracks
     indices = [_read_index(folder, n) for n in range(shards)]
     if kind == "stills":
         return PackedSamples(folder, layout, indices, raw)
-    return PackedTracks(folder, layout, indices, raw, actions)
+    return PackedTracks(folder, layout, indices, raw, actions, float(fps))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,10 +182,16 @@ class PackedTracks(_Packed):
     """Packed videos: a sequence of `Track`."""
 
     def __init__(
-        self, folder: Path, layout: Layout, indices: list[Arrays], raw: bool, actions: tuple[str, ...]
+        self,
+        folder: Path,
+        layout: Layout,
+        indices: list[Arrays],
+        raw: bool,
+        actions: tuple[str, ...],
+        fps: float,
     ) -> None:
         super().__init__(folder, layout, indices, raw)
-        self.actions = actions
+        self.actions, self.fps = actions, fps
         self.lengths = [int(n) for index in indices for n in np.diff(index["frames"])]
 
     def __getitem__(self, i: int) -> Track:
@@ -294,10 +301,16 @@ def _packed(item: Sample | Track, size: int, raw: bool) -> tuple[dict[str, Any],
         "actions": person.action or 0,
         "labelled": person.action is not None,
         "head_px": np.nan if head is None else head * scale,
-        # One camera an item: that of a video whose camera moves is not kept.
-        "cameras": _camera_row(item.camera if isinstance(item.camera, Camera) else None, transform),
+        "cameras": _camera_row(_still_camera(item.camera), transform),
     }
     return row, crops
+
+
+def _still_camera(camera: Camera | Sequence[Camera] | None) -> Camera | None:
+    """The one camera of an item: that of a video whose camera moves is not kept."""
+    if camera is None or isinstance(camera, Camera):
+        return camera
+    return camera[0] if all(other is camera[0] for other in camera) else None
 
 
 def _as_track(item: Sample | Track) -> Track:

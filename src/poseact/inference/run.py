@@ -42,7 +42,7 @@ from poseact.inference.source import open_source
 from poseact.inference.stream import Answer, Options, Stream
 from poseact.network import MultitaskNetwork
 from poseact.results import Gap, Results, Rows
-from poseact.segments import THRESHOLD, Segment, find_segments
+from poseact.segments import THRESHOLD, Segment, find_segments, no_segment
 from poseact.structures import Image
 from poseact.video import VideoGroup, remux
 from poseact.visual.frame import draw_frame
@@ -101,6 +101,7 @@ class Summary:
 
     - ``frames`` that were looked at, ``answered`` of them with somebody in it, ``people`` in all.
     - ``dropped``: frames of a live source that went by; ``fps``: frames a second, of this run.
+    - ``no_action``: why there is no segment, where actions are recognised.
     - ``written``: the files. ``messages``: what could not be written or read, and why.
     """
 
@@ -112,6 +113,7 @@ class Summary:
     written: tuple[Path, ...]
     dropped: int = 0
     fps: float = 0.0
+    no_action: str = ""
     messages: tuple[str, ...] = ()
 
 
@@ -424,7 +426,8 @@ def _finish(record: _Record, weights: str, fps: float) -> Summary:
     results = results_of(stream, rows, record.frames, record.gaps, weights, record.seconds)
     window = stream.window_at(results.fps)
     segments = find_segments(results, window, record.options.threshold)
-    written = _write(record, results, segments, window)
+    no_action = "" if segments else no_segment(results, window, record.options.threshold)
+    written = _write(record, results, segments, window, no_action)
     summary = Summary(
         frames=record.frames,
         answered=record.answered,
@@ -434,6 +437,7 @@ def _finish(record: _Record, weights: str, fps: float) -> Summary:
         written=written,
         dropped=record.dropped,
         fps=fps,
+        no_action=no_action,
     )
     del rows, results  # a file that is mapped cannot be deleted everywhere
     with writing(record.out):
@@ -464,7 +468,9 @@ def results_of(
     )
 
 
-def _write(record: _Record, results: Results, segments: Sequence[Segment], window: int) -> tuple[Path, ...]:
+def _write(
+    record: _Record, results: Results, segments: Sequence[Segment], window: int, no_action: str
+) -> tuple[Path, ...]:
     out, wants = record.out, record.options.wants
     written: list[Path] = []
 
@@ -494,10 +500,8 @@ def _write(record: _Record, results: Results, segments: Sequence[Segment], windo
         names = [path.name for path in written]
         video, timeline = (OUTPUTS[n] if OUTPUTS[n] in names else None for n in ("video", "timeline"))
         with writing(out):
-            write_whole(
-                out / OUTPUTS["page"],
-                result_page(results, segments, names, video, timeline).encode("utf-8", "replace"),
-            )
+            page = result_page(results, segments, names, video, timeline, no_action=no_action)
+            write_whole(out / OUTPUTS["page"], page.encode("utf-8", "replace"))
         done(OUTPUTS["page"])
     return tuple(written)
 

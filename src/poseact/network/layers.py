@@ -80,11 +80,15 @@ class DepthwiseConv(nn.Conv2d):
         return super().forward(x)
 
 
+MOMENTUM = 0.01
+"""Of a batch norm's statistics: Keras' .99."""
+
+
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm without gamma; Keras' momentum of .99 is .01 here."""
+    """Batch norm without gamma."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-3, momentum=0.01)
+        super().__init__(channels, eps=1e-3, momentum=MOMENTUM)
         del self.weight
         # cuDNN wants a weight beside the bias; ones, neither trained nor saved.
         self.register_buffer("weight", torch.ones(channels), persistent=False)

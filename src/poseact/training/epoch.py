@@ -21,6 +21,7 @@ from poseact.structures import ActionOutput, PoseOutput
 from poseact.training import losses
 from poseact.training.kept import KeptAnswers, recognised
 from poseact.training.optimisation import (
+    hurry_statistics,
     join_processes,
     learning_rate,
     sum_processes,
@@ -58,6 +59,7 @@ def train_one_epoch(run: Run, advance: Callable[[str], None]) -> None:
         rate = learning_rate(spec, run.step, run.batches, progress.reductions)
         for group in run.optimizer.param_groups:
             group["lr"] = rate
+        hurry_statistics(run.new_norms, run.step)
         step_losses, damaged, stopping = step(run, batch)
         progress.sums = [a + b for a, b in zip(progress.sums, step_losses, strict=True)]
         progress.damaged += damaged

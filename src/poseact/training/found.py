@@ -7,7 +7,7 @@ that it finds (P 5.2); a stage that learns from such videos has to see the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from poseact.inference.boxes import find_boxes
 from poseact.network import MultitaskNetwork
 from poseact.structures import Track
 
+Rows = list[list[float]]
 _EVERY = 8
 """Frames from one that is looked at to the next; between them, boxes change evenly."""
 
@@ -30,10 +31,10 @@ _EVERY = 8
 class FoundBoxes:
     """The videos of ``source`` with the boxes of the person in each, as a data set of the same videos.
 
-    ``boxes``: for each video, rows of frame, centre x and y, and side; without a row, the whole picture.
+    ``boxes``: by the video's name, rows of frame, centre x and y, and side; without a row, the whole picture.
     """
 
-    def __init__(self, source: TrackSource, boxes: Sequence[Sequence[Sequence[float]]]) -> None:
+    def __init__(self, source: TrackSource, boxes: Mapping[str, Rows]) -> None:
         self.source, self.boxes = source, boxes
         self.layout, self.actions, self.fps = source.layout, source.actions, frame_rate(source)
 
@@ -46,22 +47,26 @@ class FoundBoxes:
 
     def __getitem__(self, i: int) -> Track:
         person = self.source[i]
-        return replace(person, boxes=_between(np.array(self.boxes[i]), person.boxes))
+        return replace(person, boxes=_between(np.array(self.boxes[person.name]), person.boxes))
 
 
 def with_found_boxes(
     source: TrackSource, network: MultitaskNetwork, file: Path, console: Console
 ) -> FoundBoxes:
-    """Look for the person in every eighth frame, with a network that is `ready`; ``file`` keeps the boxes."""
-    boxes: list[list[list[float]]] = json.loads(file.read_text())["boxes"] if file.exists() else []
-    if len(boxes) != len(source):
-        videos = track(range(len(source)), "finding people", console=console)
-        boxes = [_found(source[i], network) for i in videos]
+    """Look for the person in every eighth frame, with a network that is `ready`; ``file`` keeps the boxes.
+
+    A video that is in ``source`` several times is looked at once, and one whose boxes are kept not at all.
+    """
+    boxes: dict[str, Rows] = json.loads(file.read_text())["boxes"] if file.exists() else {}
+    videos = {person.name: person for person in map(source.__getitem__, range(len(source)))}
+    missing = {name: person for name, person in videos.items() if name not in boxes}
+    for name in track(missing, "finding people", console=console, disable=not missing):
+        boxes[name] = _found(missing[name], network)
         write_json(file, {"boxes": boxes})
     return FoundBoxes(source, boxes)
 
 
-def _found(person: Track, network: MultitaskNetwork) -> list[list[float]]:
+def _found(person: Track, network: MultitaskNetwork) -> Rows:
     numbers = sorted({*range(0, len(person), _EVERY), len(person) - 1})
     rows = []
     for number in numbers:

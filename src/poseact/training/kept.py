@@ -4,7 +4,7 @@ Where only the action heads learn, the pose part answers the same for the same c
 of the work. A stage with ``training.kept`` draws each clip's crops once and keeps the answers in the run's
 folder until the stage is finished::
 
-    kept/about.json        which weights answered, and how many clips are there
+    kept/about.json        which weights answered to how many clips of how many frames, and how many are there
     kept/pose.npy          (N, T, J, D) float32, and visibility.npy (N, T, J)
     kept/features.npy      (N, T, C, J) float16: the visual features at the joints
     kept/action.npy, action_known.npy, readable.npy    (N,)
@@ -94,8 +94,10 @@ def keep_answers(run: Run) -> None:
     count, about = len(examples), run.out / FOLDER / "about.json"
     state = run.network.state_dict()
     mark = checksum({name: x for name, x in state.items() if name.split(".")[0] not in ACTION_PARTS})
+    clips = [[len(source), sum(getattr(source, "lengths", ()))] for source in examples.sources]
+    of = {"weights": mark, "clips": clips}
     found = json.loads(about.read_text()) if about.exists() else {}
-    done = found["done"] if found.get("weights") == mark else 0
+    done = found["done"] if {key: found.get(key) for key in of} == of else 0
     files = _open(run, "r+" if done else "w+")
     training_mode(run.network)
     places = [(which, i) for which, source in enumerate(examples.sources) for i in range(len(source))]
@@ -108,7 +110,7 @@ def keep_answers(run: Run) -> None:
         for name, values in _answered(run, [examples[place] for place in places[some]]):
             files[name][some] = values
             files[name].flush()
-        write_whole(about, json.dumps({"weights": mark, "done": some.stop}).encode())
+        write_whole(about, json.dumps({**of, "done": some.stop}).encode())
 
 
 def drop_answers(out: Path) -> None:

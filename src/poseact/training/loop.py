@@ -32,7 +32,7 @@ from poseact.training import checkpoint
 from poseact.training.epoch import train_one_epoch
 from poseact.training.found import with_found_boxes
 from poseact.training.kept import drop_answers, keep_answers
-from poseact.training.optimisation import freeze, make_optimizer
+from poseact.training.optimisation import freeze, make_optimizer, new_norms
 from poseact.training.recipe import Recipe
 from poseact.training.start import open_network, open_sets
 from poseact.training.validation import has_board, open_board, validate, write_epoch
@@ -71,6 +71,7 @@ class Run:
         self._find_people(network)
         freeze(network, spec.trains)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.new_norms = new_norms(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = make_optimizer(self.network, spec)
         self.progress = checkpoint.Progress()
@@ -166,7 +167,7 @@ class Run:
         """Write the averaged weights with what they scored and what they were trained on."""
         path = self.out / name
         data = dataclasses.asdict(self.recipe.data)
-        about = {
+        about = self.average.metadata | {
             "preset": self.recipe.network.preset or "",
             "recipe": self.recipe.name,
             "source": self.recipe.source,

@@ -12,6 +12,7 @@ from poseact.data import NAMES, SYNTHETIC_FRAMES, open_data
 from poseact.data.clips import TrackSource, is_tracks
 from poseact.data.loading import SampleSource, chosen
 from poseact.errors import UserError
+from poseact.inference.uncertainty import METADATA as CALIBRATION
 from poseact.network import MultitaskNetwork, arguments, build
 from poseact.skeleton import Layout
 from poseact.training.optimisation import ACTION_PARTS
@@ -66,10 +67,11 @@ def open_network(
     """The network that a stage starts with, and where its weights came from.
 
     ``before``: the weights of the stage before. The network carries its ``layout``, ``action_labels``
-    and ``arguments``. Of weights for other joints, or without depth, each joint's heat map is found by
-    its name; the joints that they do not have are new. Action heads are taken over where their labels
-    are the data's; heads for other labels are new, unless they come from the stage before: that raises
-    `UserError`, as do arguments that do not fit the weights, and labels that are missing.
+    and ``arguments``, and as ``metadata`` what stays true of the weights. Of weights for other joints, or
+    without depth, each joint's heat map is found by its name; the joints that they do not have are new.
+    Action heads are taken over where their labels are the data's; heads for other labels are new, unless
+    they come from the stage before: that raises `UserError`, as do arguments that do not fit the weights,
+    and labels that are missing.
     """
     source = recipe.network.weights or before
     start = None if source is None else load_model(source)
@@ -91,13 +93,28 @@ def open_network(
             )
         _take_over(start, network, layout, str(source), heads=same)
     network.layout, network.arguments, network.action_labels = layout, args, labels
+    network.metadata = {} if start is None else _inherited(start, args, str(source), recipe.training.trains)
     return network, None if source is None else str(source)
+
+
+def _inherited(start: MultitaskNetwork, args: dict[str, Any], source: str, trains: str) -> dict[str, str]:
+    """What weights still say of themselves after a stage that starts from them.
+
+    Their licence, and where poses are frozen and answered as before, the calibration of their uncertainty.
+    """
+    told = {"started_from": f"{Path(source).name}, sha256 {start.metadata.get('sha256', 'unknown')}"}
+    names = ["licence"]
+    pose = (args.keys() | start.arguments.keys()) - {"actions", "frames", "pose_stream"}
+    if trains == "action" and all(args.get(name) == start.arguments.get(name) for name in pose):
+        names.append(CALIBRATION)
+    return told | {name: start.metadata[name] for name in names if name in start.metadata}
 
 
 def _root(recipe: Recipe, name: str) -> Path | None:
     if name not in recipe.roots and name in NAMES and name != "synthetic":
         raise UserError(f"{name}: expected the folder of the data set; give it with roots.{name}=DIR")
-    return Path(recipe.roots[name]) if name in recipe.roots else None
+    # A shell leaves ~ as it is after an equals sign.
+    return Path(recipe.roots[name]).expanduser() if name in recipe.roots else None
 
 
 def _labels(

@@ -31,12 +31,14 @@ def result_page(
     video: str | None = None,
     timeline: str | None = None,
     pictures: Sequence[str] = (),
+    no_action: str = "",
 ) -> str:
     """The page as HTML that needs nothing but the files beside it; all names in it are escaped.
 
     ``files``: what lies in the page's folder, by their paths relative to it, to link to; ``video`` and
-    ``timeline``: the overlay and the timeline among them; ``pictures``: overlays of images. A click on a
-    segment or a gap shows that place of the video, whose frames follow one another at ``results.fps``.
+    ``timeline``: the overlay and the timeline among them; ``pictures``: overlays of images;
+    ``no_action``: why there is no segment. A click on a segment or a gap shows that place of the video, whose
+    frames follow one another at ``results.fps``.
     """
     title = html.escape(results.source)
     parts = [
@@ -52,7 +54,7 @@ def result_page(
     if timeline:
         parts.append(f'<a href="{_link(timeline)}"><img alt="timeline" src="{_link(timeline)}"></a>')
     if results.actions and not pictures:
-        parts += _segment_table(results, segments, bool(video))
+        parts += _segment_table(segments, no_action, bool(video))
     parts += _gap_table(results, bool(video), bool(pictures))
     parts += _joint_table(results) + _about(results) + _file_list(files)
     if pictures:
@@ -87,9 +89,9 @@ def _link(name: str) -> str:
     return html.escape(quote(f"./{PurePosixPath(name)}"))
 
 
-def _segment_table(results: Results, segments: Sequence[Segment], seeks: bool) -> list[str]:
+def _segment_table(segments: Sequence[Segment], no_action: str, seeks: bool) -> list[str]:
     if not segments:
-        return ["<h2>Actions</h2>", "<p>No action was sure enough for long enough.</p>"]
+        return ["<h2>Actions</h2>", f"<p>{html.escape(no_action or 'none')}</p>"]
     rows = [
         (
             segment.start_s,
