@@ -6,7 +6,7 @@ PIP := PIP_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install --quiet
 .PHONY: demo test clean
 
 demo: $(VENV)/ready
-	$(VENV)/bin/poseact demo $(SOURCE) --out demo
+	$(VENV)/bin/poseact demo $(if $(SOURCE),"$(SOURCE)") --out demo
 
 test: $(VENV)/ready-to-test
 	$(VENV)/bin/ruff check --no-cache .  # a cache does not see that a module is gone

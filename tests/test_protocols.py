@@ -10,6 +10,7 @@ from fakes.tracks import Tracks, person_mm
 from poseact.data.clips import Stills
 from poseact.data.images import InMemory
 from poseact.errors import UserError
+from poseact.evaluation.poses import measure_poses
 from poseact.evaluation.protocols import evaluate_action, evaluate_pose
 from poseact.evaluation.rules import FIVE_CROPS, NAMES, OURS, Protocol, changed, protocol_of
 from poseact.geometry import Box, Camera, depth_to_z
@@ -181,6 +182,18 @@ def test_found_boxes_enclose_the_pose_in_the_whole_picture():
     scores = evaluate_pose(network, PA16, Samples(person), CPU, Protocol(boxes="found"))
     assert scores.scores["PCKh@0.5"] == [1.0]
     assert evaluate_pose(network, PA16, Samples(person), CPU).scores["PCKh@0.5"] == [0.0]
+
+
+def test_boxes_found_twice_are_those_that_prediction_finds(monkeypatch):
+    network, person, box = Known(answering(sample(), PA16)), sample(), Box((50.0, 40.0), 30.0)
+    monkeypatch.setattr("poseact.evaluation.poses.find_boxes", lambda network, images: [box] * len(images))
+    rules = protocol_of("ours", "folder")
+    assert rules.boxes == "found-twice"
+    (measured,) = measure_poses(network, PA16, Samples(person), CPU, rules, None).people
+    assert measured.box == box
+    monkeypatch.setattr("poseact.evaluation.poses.find_boxes", lambda network, images: [None] * len(images))
+    (measured,) = measure_poses(network, PA16, Samples(person), CPU, rules, None).people
+    assert measured.box.side == 200  # the whole picture
 
 
 def test_unseen_joints_do_not_make_a_box():

@@ -13,6 +13,7 @@ from fakes import video as fake
 from poseact.errors import UserError
 from poseact.inference import source as module
 from poseact.inference.source import open_source, source_kind
+from poseact.video import VideoFile
 
 
 def images(path):
@@ -221,3 +222,12 @@ def test_addresses_that_show_nothing(tmp_path, server):
         with pytest.raises(UserError, match="expected a stream") as error:
             open_source(f"{server}/{name}")
         assert name in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_turned_video_behind_an_address_comes_upright(tmp_path, server):
+    path = fake.write(tmp_path / "turned.mp4", 10, turned=(90, False, False))
+    upright, source = VideoFile(path), open_source(f"{server}/{path.name}")
+    assert source.size == (upright.width, upright.height) == fake.SIZE[::-1]
+    first = next(source.frames(0)).image.astype(float)
+    apart = [np.abs(first - image).mean() for image in upright.read(range(10))[0]]
+    assert min(apart) < 2 < max(apart)  # which one it is depends on how many were dropped

@@ -10,6 +10,7 @@ from fakes.tracks import Tracks
 from rich.console import Console
 
 from poseact.data.lspet import LspExtended
+from poseact.evaluation.rules import OURS
 from poseact.network import arguments, build
 from poseact.training.loop import train
 from poseact.training.pictures import _RIGHT, _STRIP, _WRONG, CELL, draw_answers
@@ -37,7 +38,7 @@ def test_answers_are_green_where_right_and_red_where_wrong():
     with torch.no_grad():
         recognising.merge.linear.weight.zero_()
         recognising.merge.linear.bias.copy_(torch.tensor([0.0, 9.0]))
-    sheet = draw_answers(recognising, Tracks(2), 32, CPU)
+    sheet = draw_answers(recognising, Tracks(2), 32, CPU, OURS)
     assert sheet.shape == (CELL, 4 * CELL, 3)
     walking, standing = sheet[:, :CELL], sheet[:, CELL : 2 * CELL]
     assert near(standing, _RIGHT) > 20 > near(standing, _WRONG) == 0
@@ -45,7 +46,7 @@ def test_answers_are_green_where_right_and_red_where_wrong():
 
 
 def test_poses_alone_have_no_text():
-    sheet = draw_answers(network(), Tracks(3), 32, CPU)
+    sheet = draw_answers(network(), Tracks(3), 32, CPU, OURS)
     assert near(sheet, _RIGHT) == near(sheet, _WRONG) == 0
     assert sheet[:, :CELL].std() > 1
 
@@ -55,11 +56,11 @@ def test_samples_that_cannot_be_read_are_left_out(tmp_path):
     data = LspExtended(tmp_path / "lspet")
     images = sorted((tmp_path / "lspet" / "images").iterdir())
     images[0].write_bytes(b"")
-    sheet = draw_answers(network(layout="lsp14"), data, 32, CPU)
+    sheet = draw_answers(network(layout="lsp14"), data, 32, CPU, OURS)
     assert sheet[:, CELL : 2 * CELL].std() > 1 and sheet[:, 2 * CELL :].std() == 0
     for path in images:
         path.write_bytes(b"")
-    assert draw_answers(network(layout="lsp14"), data, 32, CPU) is None
+    assert draw_answers(network(layout="lsp14"), data, 32, CPU, OURS) is None
 
 
 def test_the_tensorboard_log_has_the_numbers_of_the_csv(tmp_path):

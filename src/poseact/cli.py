@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ def _rule_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stride", type=int, metavar="S", help="frames between those of a clip (by the rules)"
     )
-    parser.add_argument("--boxes", metavar="B", help="given, found by the network, or the authors'")
+    parser.add_argument("--boxes", metavar="B", help="given, found by the network, found-twice, or authors")
     parser.add_argument("--poses", metavar="P", help="for actions: estimated, given (annotated), or noisy")
     parser.add_argument("--noise", type=float, metavar="SD", help="of noisy poses, in sides of the crop")
 
@@ -193,7 +194,11 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help=source)
     _weights_option(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    boxes = "CSV or JSON with frame,person,x,y,width,height, instead of finding one person"
+    boxes = (
+        "CSV or JSON with frame,person,x,y,width,height, instead of finding one person: frames from 0 (all "
+        "where left out), people from 1, pixels of the upright picture from its top left, and room around "
+        "the person as in training: 1.5 times a tight box"
+    )
     parser.add_argument("--boxes", type=Path, metavar="FILE", help=boxes)
     parser.add_argument(
         "--stride", type=int, metavar="S", help="frames between those of a clip (as in training)"
@@ -260,7 +265,7 @@ def _demo(args: argparse.Namespace, console: Console) -> None:
     summary = _answer(args.source or str(clip), DEFAULT_WEIGHTS, results, RunOptions(), console)
     if performed:
         console.print(told(performed, summary.segments), markup=False)
-    if (results / "index.html").exists():
+    if summary is not None and results / "index.html" in summary.written:
         console.print(f"open {results / 'index.html'}: all of it on one page", markup=False)
 
 
@@ -282,6 +287,7 @@ def _evaluate(args: argparse.Namespace, console: Console) -> None:
     told = console if job.main else None
     console.quiet = not job.main
     console.print(f"device: {job.device}")
+    _show_damaged(getattr(job.source, "damaged", ()), console)
     if args.submission and args.json:
         raise UserError("submission: the labels are withheld, so there are no scores; leave --json out")
     if args.submission:
@@ -295,8 +301,12 @@ def _evaluate(args: argparse.Namespace, console: Console) -> None:
         console.print(f"rules: {scores.rules}", markup=False)
         for path in written:
             console.print(f"written: {path}", markup=False)
-    if damaged:
-        console.print(f"{len(damaged)} unreadable samples left out:", *damaged, sep="\n  ", markup=False)
+    _show_damaged(damaged, console)
+
+
+def _show_damaged(messages: Sequence[str], console: Console) -> None:
+    if messages:
+        console.print(f"{len(messages)} unreadable samples left out:", *messages, sep="\n  ", markup=False)
 
 
 def _report(args: argparse.Namespace, console: Console) -> None:
@@ -380,7 +390,7 @@ def _answer_many(
     workers: int | None,
     ray: bool,
 ) -> None:
-    from poseact.inference.many import listed_videos, predict_many
+    from poseact.inference.many import listed_videos, other_pictures, predict_many
     from poseact.inference.run import VideoTask, settings, weights_text
 
     sources = listed_videos(Path(source), out)
@@ -388,6 +398,8 @@ def _answer_many(
     chosen["threshold"] = f"{options.threshold:g}"
     text = ", ".join(f"{name} {value}" for name, value in chosen.items())
     one = VideoTask(weights, options)
+    if left := other_pictures(Path(source)):
+        console.print(f"{left} pictures left out: give a folder of pictures alone for those")
     done = predict_many(sources, out, one, task=text, workers=workers, ray=ray, console=console)
     counts = ", ".join(f"{done.count(status)} {status}" for status in ("done", "found", "failed"))
     console.print(f"{len(sources)} videos: {counts}; {done.lost} workers lost", markup=False)

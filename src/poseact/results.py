@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,26 @@ class Results:
     def people(self) -> tuple[int, ...]:
         """The track ids, ascending."""
         return tuple(int(n) for n in np.unique(self.column("person")))
+
+    def seconds(self, frames: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """When frames (n,) begin, since the first one; ``self.frames`` is the end. Frames without a row lie
+        evenly between those with one. Without a frame rate, a frame is a second.
+        """
+        asked = np.asarray(frames, np.float64)
+        if self.fps <= 0:
+            return asked
+        known, times = self._times
+        after = np.maximum(asked - known[-1], 0) / self.fps
+        return np.interp(asked, known, times) + after
+
+    @cached_property
+    def _times(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """The frames that have rows, the first frame in any case, and when they begin."""
+        known, at = np.unique(self.column("frame"), return_index=True)
+        times = self.column("time_s")[at]
+        if not len(known) or known[0] > 0:
+            known, times = np.array([0, *known.tolist()]), np.array([0.0, *times.tolist()])
+        return known, times
 
     def chunks(self) -> Iterator[Rows]:
         """All rows, `CHUNK` at a time."""

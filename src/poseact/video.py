@@ -174,7 +174,7 @@ class _Index(NamedTuple):
     - ``stamp``: time and size of the file, so that no other file under its name is taken for it.
     - ``times`` (F,) in seconds; ``pts`` (F,) ascending timestamps, None where frames are counted.
     - ``starts``: frames that decoding can start at, ascending, and the timestamp that finds each.
-    - ``stored``: width and height as stored; ``turn``: see `_turn`.
+    - ``stored``: width and height as stored; ``turn``: see `turn_of`.
     - ``promised``: frames that the file's header tells of; 0 where it does not.
     """
 
@@ -230,7 +230,7 @@ def _make_index(path: Path) -> _Index:
             pts=pts,
             starts=_starts(pts, packets, container.format.name in _BROADCAST),
             stored=(first.width, first.height),
-            turn=_turn(first),
+            turn=turn_of(first),
             promised=stream.frames,
         )
 
@@ -374,7 +374,7 @@ def _average_rate(times: npt.NDArray[np.float64], nominal: float) -> float:
     return count / span
 
 
-def _turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """What makes a frame upright: transpose it, then mirror it across, then down."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(matrix, SideData):
@@ -386,7 +386,8 @@ def _turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     return transposed, across < 0, down < 0
 
 
-def _upright(image: Image, turn: tuple[bool, bool, bool]) -> Image:
+def upright(image: Image, turn: tuple[bool, bool, bool]) -> Image:
+    """A stored frame as it is shown: see `turn_of`."""
     transposed, across, down = turn
     if transposed:
         image = cv2.transpose(image)  # type: ignore[assignment]
@@ -438,7 +439,7 @@ class _Decoder:
             height, width = image.shape[0] // 2, image.shape[1] // 2
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
             reduction //= 2
-        image = _upright(image, self.index.turn)
+        image = upright(image, self.index.turn)
         image.flags.writeable = False
         return image
 

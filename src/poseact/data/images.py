@@ -19,6 +19,8 @@ from poseact.errors import UserError
 from poseact.structures import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+UNREAD_SUFFIXES = (".heic", ".heif")
+"""Of pictures that telephones make and OpenCV does not read."""
 
 
 _JPEG_START, _JPEG_END, _JPEG_TAIL = b"\xff\xd8", b"\xff\xd9", 1 << 16
@@ -136,7 +138,9 @@ def image_paths(folder: Path) -> list[Path]:
     """The image files of ``folder``, sorted by name; raises `UserError` where there are none."""
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
-        raise UserError(f"{folder}: expected images ({', '.join(SUFFIXES)}), found none; check the folder")
+        unread = sum(p.suffix.lower() in UNREAD_SUFFIXES for p in folder.iterdir())
+        remedy = f"save its {unread} of other kinds as JPEG" if unread else "check the folder"
+        raise UserError(f"{folder}: expected images ({', '.join(SUFFIXES)}), found none; {remedy}")
     return paths
 
 

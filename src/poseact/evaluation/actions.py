@@ -22,7 +22,7 @@ from poseact.errors import UserError
 from poseact.evaluation import metrics
 from poseact.evaluation.metrics import FloatArray, IntArray, Measured
 from poseact.evaluation.poses import found_boxes
-from poseact.evaluation.rules import Protocol
+from poseact.evaluation.rules import FOUND, Protocol
 from poseact.evaluation.scores import ActionScores, People
 from poseact.evaluation.sharing import gathered, own_groups
 from poseact.geometry import Box, enclosing_box, whole_image_box
@@ -184,7 +184,7 @@ def _layout(network: MultitaskNetwork, source: TrackSource, protocol: Protocol) 
     named = getattr(network, "layout", None)
     if isinstance(named, Layout):
         return named
-    if protocol.poses != "estimated" or protocol.flip or protocol.boxes == "found":
+    if protocol.poses != "estimated" or protocol.flip or protocol.boxes in FOUND:
         raise ValueError(
             "network.layout: expected the layout of its joints, which the protocol needs; got none"
         )
@@ -301,7 +301,9 @@ def _boxes(setting: _Setting, taken: Clip, place: tuple[int, int]) -> list[Box]:
     flips = (False, True) if setting.protocol.flip else (False,)
     if setting.protocol.boxes == "authors":
         return [_authors_box(setting, taken, place, flip) for flip in flips]
-    box = taken.box if setting.protocol.boxes == "given" else _found_box(setting, taken)
+    box, how = taken.box, setting.protocol.boxes
+    if how in FOUND:
+        box = found_clip_box(setting.network, setting.layout, taken, setting.size, how)
     return [box] * len(flips)
 
 
@@ -317,12 +319,16 @@ def _authors_box(setting: _Setting, taken: Clip, place: tuple[int, int], flip: b
     return setting.boxes[key]
 
 
-def _found_box(setting: _Setting, taken: Clip) -> Box:
-    """Around the poses in the whole first, middle and last frame (P 5.2); else the whole frame."""
+def found_clip_box(network: MultitaskNetwork, layout: Layout, taken: Clip, size: int, how: str) -> Box:
+    """Around the people found in the first, middle and last frame (P 5.2); else the whole frame.
+
+    By a network that is `ready`; ``how``: see `poses.found_boxes`. Raises `UserError` where a frame cannot
+    be read.
+    """
     ends = taken.indices[[0, len(taken.indices) // 2, -1]].tolist()
     images, _ = taken.frames.read(ends)
     views = [View(taken.name, image) for image in images]
-    boxes = [box for box in found_boxes(setting.network, setting.layout, views, setting.size) if box]
+    boxes = [box for box in found_boxes(network, layout, views, size, how) if box]
     if not boxes:
         return whole_image_box(images[0].shape[1], images[0].shape[0])
     return enclosing_box(np.array([[*box.centre, box.side] for box in boxes]))

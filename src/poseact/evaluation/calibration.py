@@ -261,7 +261,8 @@ def calibrate_actions(
     """
     check_target(target)
     file, source = load_weights(weights), open_data(data, root, split, count)
-    network, protocol = load_model(weights), settled(protocol_of("ours", data, split), file.metadata)
+    network = load_model(weights)
+    protocol = settled(protocol_of("ours", data, split), network, source)
     if not is_tracks(source):
         raise UserError(f"{data}: single images have no actions; give a set of videos")
     videos = measure_actions(network, source, pick_device(), protocol, console).videos

@@ -19,10 +19,11 @@ from poseact.data.loading import DAMAGED_SHARE, SampleSource
 from poseact.errors import UserError
 from poseact.evaluation import metrics
 from poseact.evaluation.metrics import BoolArray, FloatArray, IntArray, Measured
-from poseact.evaluation.rules import Protocol
+from poseact.evaluation.rules import FOUND, Protocol
 from poseact.evaluation.scores import BY_ACTION, People, PoseScores
 from poseact.evaluation.sharing import gathered, own_groups
 from poseact.geometry import UNDISTORT_STEPS, Box, crop_scale, crop_transform, z_to_depth
+from poseact.inference.boxes import find_boxes
 from poseact.inference.predictor import BATCH, Crops, View, predict_group, ready
 from poseact.network import MultitaskNetwork
 from poseact.skeleton import H36M32, Layout, convert
@@ -180,10 +181,12 @@ def _measure_group(
     if not read:
         return rows
     views = [View(item[0].name, image, item[0].box) for _, item, image in read]
-    if protocol.boxes == "found":
+    if protocol.boxes in FOUND:
         views = [
             View(view.name, view.image, box)
-            for view, box in zip(views, found_boxes(network, layout, views, size), strict=True)
+            for view, box in zip(
+                views, found_boxes(network, layout, views, size, protocol.boxes), strict=True
+            )
         ]
     crops = Crops(protocol.shifts, protocol.flip)
     answers = predict_group(network, layout, views, size, crops)
@@ -193,11 +196,13 @@ def _measure_group(
 
 
 def found_boxes(
-    network: MultitaskNetwork, layout: Layout, views: Sequence[View], size: int
+    network: MultitaskNetwork, layout: Layout, views: Sequence[View], size: int, how: str
 ) -> list[Box | None]:
     """The box around the pose in each whole image, enlarged as annotated ones are (P 5.2); None where it
-    shows fewer than two joints.
+    shows fewer than two joints. ``how``: ``found``, or ``found-twice`` as prediction does.
     """
+    if how == "found-twice":
+        return find_boxes(network, [view.image for view in views])
     whole = [View(view.name, view.image) for view in views]
     last = [blocks[-1] for blocks in predict_group(network, layout, whole, size)]
     boxes = joint_boxes(

@@ -6,16 +6,19 @@ field with ``dataclasses.replace`` for one of your own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from poseact.data.clips import frame_rate
 from poseact.data.human36m import TEST_STEP
 from poseact.errors import UserError
 from poseact.geometry import UNDISTORT_STEPS
+from poseact.inference.stream import trained_stride
+from poseact.network import MultitaskNetwork
 
 Joints = Literal["annotated", "in-crop"]
-Boxes = Literal["given", "found", "authors"]
+Boxes = Literal["given", "found", "found-twice", "authors"]
+FOUND: tuple[Boxes, ...] = ("found", "found-twice")
 ClipChoice = Literal["middle", "many"]
 Combination = Literal["mean", "product"]
 Poses = Literal["estimated", "given", "noisy"]
@@ -32,7 +35,8 @@ class Protocol:
 
     - ``joints``: those that count: all ``annotated``, or the ones of them that lie ``in-crop``.
     - ``boxes``: the data set's own (``given``); ``found`` by the network on the full first, middle and
-      last frame (P 5.2); or those of the ``authors``' file, for Penn Action's ``released-test``.
+      last frame (P 5.2); ``found-twice``: looked for again in what was found, as prediction does; or those of
+      the ``authors``' file, for Penn Action's ``released-test``.
     - ``shifts``: crops a person, as shifts of the box in shares of its side; ``flip``: each mirrored
       too. Their answers are averaged in the image; those of actions are combined as clips are.
     - ``frame_step``: of videos, one frame in as many is scored for its pose, the first included.
@@ -100,7 +104,12 @@ class Protocol:
         return f"{self.name}: {clips}{stride}; {poses}; {self._crops_text()}{self._sides_text()}; aggregation"
 
     def _crops_text(self) -> str:
-        boxes = {"given": "the set's own box", "found": "box found by the network", "authors": "authors' box"}
+        boxes = {
+            "given": "the set's own box",
+            "found": "box found by the network",
+            "found-twice": "box found by the network, looked for twice",
+            "authors": "authors' box",
+        }
         count = "one crop" if self.crops == 1 else f"{self.crops} crops"
         return f"{count}, {boxes[self.boxes]}"
 
@@ -109,7 +118,7 @@ class Protocol:
 
 
 OURS = Protocol()
-_OURS = {"ntu": replace(OURS, swap_sides=True), "folder": replace(OURS, boxes="found")}
+_OURS = {"ntu": replace(OURS, swap_sides=True), "folder": replace(OURS, boxes="found-twice")}
 _PAPER = {
     "penn-action": Protocol("paper", boxes="found", stride=1),
     "ntu": Protocol("paper", boxes="found", swap_sides=True, stride=1),
@@ -146,10 +155,11 @@ def protocol_of(name: str, data: str, split: str = "") -> Protocol:
     return replace(found, frame_step=1) if data == "human36m" and split in _THINNED else found
 
 
-def settled(protocol: Protocol, metadata: Mapping[str, str]) -> Protocol:
-    """The same rules; where the stride is open, the one that weights of ``metadata`` were trained with."""
-    told = str(metadata.get("stride", ""))
-    return replace(protocol, stride=int(told)) if protocol.stride is None and told.isdecimal() else protocol
+def settled(protocol: Protocol, network: MultitaskNetwork, source: object) -> Protocol:
+    """The same rules; an open stride becomes that of the network's weights, at the data set's frame rate."""
+    if protocol.stride is not None:
+        return protocol
+    return replace(protocol, stride=trained_stride(network, frame_rate(source)))
 
 
 def changed(

@@ -67,7 +67,7 @@ def open_job(
     # Synthetic people are told apart by what they perform.
     told = f"{data}, {root.name}" if data == "synthetic" and root is not None else data
     names = {"data": told, "split": split, "weights": weights}
-    return Job(network, source, settled(protocol, network.metadata), names, device, main)
+    return Job(network, source, settled(protocol, network, source), names, device, main)
 
 
 def task_of(job: Job, asked: str | None) -> Task:

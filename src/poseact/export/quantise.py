@@ -55,14 +55,13 @@ def person_crops(network: MultitaskNetwork, images: Iterable[Image], size: int) 
     around the person.
     """
     # The predictor loads exported networks, so it lies above this file.
-    from poseact.evaluation.poses import found_boxes
-    from poseact.inference.predictor import View, ready
+    from poseact.inference.boxes import find_boxes
+    from poseact.inference.predictor import ready
 
     prepared, rest = ready(network, torch.device("cpu"), precision="fp32"), iter(images)
     crops: list[Image] = []
     while part := list(islice(rest, BATCH)):
-        boxes = found_boxes(prepared, network.layout, [View("", image) for image in part], network.size)
-        for image, box in zip(part, boxes, strict=True):
+        for image, box in zip(part, find_boxes(prepared, part), strict=True):
             whole = whole_image_box(image.shape[1], image.shape[0])
             crops += [crop_transform(each, size).warp(image) for each in (whole, box) if each is not None]
     return np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)

@@ -33,6 +33,7 @@ from typing import Any, Literal, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from poseact.data.images import SUFFIXES as IMAGE_SUFFIXES
 from poseact.data.images import write_whole
 from poseact.errors import UserError
 from poseact.video import SUFFIXES
@@ -138,6 +139,13 @@ def predict_many(
             lost = work(_Job(one, task), todo, count, tell)
     ordered = tuple(outcomes[i] for i in range(len(tasks)))
     return Finished(ordered, lost, _write_summary(out, ordered, lost))
+
+
+def other_pictures(source: Path) -> int:
+    """How many pictures lie beside the videos of a folder, and are not answered."""
+    if not source.is_dir():
+        return 0
+    return sum(p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") for p in source.iterdir())
 
 
 def listed_videos(source: Path, out: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +21,10 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from poseact.data.images import SUFFIXES as IMAGE_SUFFIXES
-from poseact.data.images import image_paths, read_image
+from poseact.data.images import UNREAD_SUFFIXES, image_paths, read_image
 from poseact.errors import UserError
 from poseact.structures import Image
-from poseact.video import LARGEST_PIXELS, VideoFile
+from poseact.video import LARGEST_PIXELS, VideoFile, turn_of, upright
 from poseact.video import SUFFIXES as VIDEO_SUFFIXES
 
 UNREADABLE = "unreadable"
@@ -118,6 +119,8 @@ def source_kind(source: str | Path | int) -> Kind:
         return "pictures" if inside.isdisjoint(VIDEO_SUFFIXES) else "videos"
     if path.suffix.lower() == ".txt":
         return "videos"
+    if path.suffix.lower() in UNREAD_SUFFIXES:
+        raise UserError(f"{path}: pictures of this kind are not read; save it as JPEG")
     return "pictures" if _is_picture(path) else "video"
 
 
@@ -182,29 +185,50 @@ def _address(text: str) -> Source:
     if stream is None or stream.codec_context is None or not stream.width or not stream.height:
         container.close()
         raise UserError(f"{text}: expected a stream, but it shows no moving pictures; check the address")
-    width, height = stream.width, stream.height
+    decoded = _decoded(container, stream)
+    try:
+        shown = next((frame for frame in decoded if frame is not None), None)
+    except Exception as error:
+        container.close()
+        raise UserError(f"{text}: expected a stream, got: {_line(error)}; check the address") from None
+    if shown is None:
+        container.close()
+        raise UserError(f"{text}: expected a stream, but it ended before its first frame; check the address")
+    width, height, turn = stream.width, stream.height, turn_of(shown)
 
     def read(stopped: threading.Event) -> _Timed:
         reformatter, began, first = VideoReformatter(), time.monotonic(), None
         with container:
-            for packet in container.demux(stream):
-                try:
-                    for frame in packet.decode():
-                        at = time.monotonic() - began if frame.time is None else float(frame.time)
-                        first = at if first is None else first
-                        # A file behind an address would be over before its first frames are looked at.
-                        if stopped.wait(max(0.0, at - first - (time.monotonic() - began))):
-                            return
-                        rgb = reformatter.reformat(frame, width, height, "rgb24", threads=1)
-                        yield at - first, None if frame.is_corrupt else np.asarray(rgb.to_ndarray(), np.uint8)
-                except av.InvalidDataError:
+            for frame in chain([shown], decoded):
+                if frame is None:
                     yield time.monotonic() - began, None
+                    continue
+                at = time.monotonic() - began if frame.time is None else float(frame.time)
+                first = at if first is None else first
+                # A file behind an address would be over before its first frames are looked at.
+                if stopped.wait(max(0.0, at - first - (time.monotonic() - began))):
+                    return
+                rgb = reformatter.reformat(frame, width, height, "rgb24", threads=1)
+                image = None if frame.is_corrupt else upright(np.asarray(rgb.to_ndarray(), np.uint8), turn)
+                yield at - first, image
 
     name, fps = (
         text.rsplit("@", maxsplit=1)[-1],
         float(stream.average_rate or stream.guessed_rate or CAMERA_FPS),
     )
-    return Source(name, fps, (width, height), lambda _: _newest(read, "the stream broke off"))
+    size = (height, width) if turn[0] else (width, height)
+    return Source(name, fps, size, lambda _: _newest(read, "the stream broke off"))
+
+
+def _decoded(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[av.VideoFrame | None]:
+    """The frames of a stream; None for what does not decode."""
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.InvalidDataError:
+            yield None
 
 
 def _camera(number: int) -> Source:

@@ -61,6 +61,8 @@ class Run:
         self.bf16 = spec.precision == "bf16" or (spec.precision == "auto" and _computes_bf16(self.device))
         _check_folder(recipe, out)
         self.sets = open_sets(recipe)
+        for message in self.sets.damaged:
+            self.console.print(f"left out: {message}", markup=False)
         self.batches = self._count_batches()
         torch.manual_seed(spec.seed)
         network, started = open_network(recipe, self.sets.labels, before)

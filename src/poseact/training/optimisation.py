@@ -33,7 +33,8 @@ def training_mode(network: MultitaskNetwork) -> None:
 def new_norms(network: nn.Module) -> list[BatchNorm]:
     """The batch norms whose statistics are still those that they are made with."""
     norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
-    return [n for n in norms if bool((n.running_mean == 0).all() and (n.running_var == 1).all())]
+    fresh = {"running_mean": 0, "running_var": 1}
+    return [n for n in norms if all(bool(getattr(n, name).eq(x).all()) for name, x in fresh.items())]
 
 
 def hurry_statistics(norms: Iterable[BatchNorm], step: int) -> None:

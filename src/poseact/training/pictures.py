@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import torch
@@ -12,10 +14,12 @@ from poseact.data.clips import Clips, TrackSource, is_tracks
 from poseact.data.human36m import TEST_STEP
 from poseact.data.loading import SampleSource
 from poseact.errors import UserError
+from poseact.evaluation.actions import found_clip_box
+from poseact.evaluation.rules import FOUND, Protocol
 from poseact.geometry import whole_image_box
 from poseact.inference.predictor import ready
 from poseact.network import MultitaskNetwork, to_input
-from poseact.structures import Image, NetworkOutput, Prediction
+from poseact.structures import Clip, Image, NetworkOutput, Prediction
 from poseact.visual.overlay import draw_prediction
 from poseact.visual.sheet import contact_sheet
 
@@ -29,25 +33,32 @@ _STRIP = 22
 
 
 def draw_answers(
-    network: MultitaskNetwork, source: SampleSource | TrackSource, size: int, device: torch.device
+    network: MultitaskNetwork,
+    source: SampleSource | TrackSource,
+    size: int,
+    device: torch.device,
+    protocol: Protocol,
 ) -> Image | None:
     """A sheet of at most 12 samples, evenly spaced, as crops of ``size`` with the last block's joints.
 
     With actions, the answer is written below: green where it is right, else red with the truth in
-    brackets. ``network`` carries its ``layout`` and ``action_labels``. Samples that cannot be read are
-    left out; None where there are none.
+    brackets. Clips and boxes are those of ``protocol``. ``network`` carries its ``layout`` and
+    ``action_labels``. Samples that cannot be read are left out; None where there are none.
     """
-    people = _people(network, source)
+    people, network = _people(network, source, protocol.step), ready(network, device)
     rng = np.random.default_rng(0)
     made: list[Example] = []
     for index in np.unique(np.linspace(0, len(people) - 1, PEOPLE).round().astype(int)):
         try:
-            made.append(example(people[int(index)], network.layout, size, None, rng))
+            person = people[int(index)]
+            if isinstance(person, Clip) and protocol.boxes in FOUND:
+                box = found_clip_box(network, network.layout, person, size, protocol.boxes)
+                person = replace(person, box=box)
+            made.append(example(person, network.layout, size, None, rng))
         except UserError:
             continue
     if not made:
         return None
-    network = ready(network, device)
     cells = []
     for one in made:
         frames = to_input(torch.from_numpy(one["frames"])[None].to(device))
@@ -57,9 +68,11 @@ def draw_answers(
     return contact_sheet(cells, columns=COLUMNS, cell=CELL)
 
 
-def _people(network: MultitaskNetwork, source: SampleSource | TrackSource) -> SampleSource | Clips:
+def _people(
+    network: MultitaskNetwork, source: SampleSource | TrackSource, stride: int
+) -> SampleSource | Clips:
     if network.actions and is_tracks(source):
-        return Clips(source, network.frames)
+        return Clips(source, network.frames, stride)
     return as_stills(source, TEST_STEP)
 
 

@@ -215,12 +215,16 @@ def packaged() -> list[str]:
 
 
 def _locate(name: str, beside: Path | None) -> Path:
-    """The file of a recipe: as named, beside the recipe that comes after it, or in the package."""
+    """The file of a recipe: as named, beside the recipe that comes after it, or in the package.
+
+    In the package, the name alone is enough.
+    """
     path = Path(name) if beside is None else beside.parent / name
     if path.is_file():
         return path
-    if Path(name).parent == Path() and Path(name).name in packaged():
-        return Path(str(resources.files("poseact") / "recipes" / Path(name).name))
+    own = name if name.endswith(".yaml") else f"{name}.yaml"
+    if Path(own).parent == Path() and own in packaged():
+        return Path(str(resources.files("poseact") / "recipes" / own))
     raise UserError(f"{name}: no such recipe file; the package carries {', '.join(packaged())}")
 
 

@@ -25,12 +25,16 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Sets:
-    """The data sets of a stage: those trained on, their shares, what is scored, the action labels."""
+    """The data sets of a stage: those trained on, their shares, what is scored, the action labels.
+
+    ``damaged``: messages of what could not be opened, and was left out.
+    """
 
     train: list[SampleSource | TrackSource]
     shares: list[float]
     validation: SampleSource | TrackSource
     labels: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
 
 
 def open_sets(recipe: Recipe) -> Sets:
@@ -39,15 +43,18 @@ def open_sets(recipe: Recipe) -> Sets:
     ``labels``: those of the videos; () where there are none. Raises `UserError` where a folder or a
     split is missing, and where the labels of two sets of videos do not match.
     """
-    train = []
+    train: list[SampleSource | TrackSource] = []
+    damaged: list[str] = []
     frames = SYNTHETIC_FRAMES if recipe.recognises else 1
     for name, part in recipe.data.train.items():
         source = open_data(name, _root(recipe, name), part.split, part.count, frames)
         if part.swap_sides and not is_tracks(source):
             raise UserError(f"data.train.{name}.swap_sides: has no meaning for stills; leave it out")
+        damaged += getattr(source, "damaged", ())
         train.append(chosen(source, part.count, part.draws, part.swap_sides))
     scored = recipe.data.validation
     source = open_data(scored.set, _root(recipe, scored.set), scored.split, scored.count)
+    damaged += getattr(source, "damaged", ())
     validation = chosen(source, scored.count)
     for name, opened in (*zip(recipe.data.train, train, strict=True), (scored.set, validation)):
         if len(opened) == 0:
@@ -58,7 +65,7 @@ def open_sets(recipe: Recipe) -> Sets:
                 f"stage another folder: {recipe.name}:roots.{name}=DIR"
             )
     shares = [part.share for part in recipe.data.train.values()]
-    return Sets(train, shares, validation, _labels(recipe, train, validation))
+    return Sets(train, shares, validation, _labels(recipe, train, validation), tuple(dict.fromkeys(damaged)))
 
 
 def open_network(

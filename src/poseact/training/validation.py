@@ -75,7 +75,7 @@ def write_epoch(run: Run, is_best: bool) -> None:
         run.export("best.safetensors")
     every = run.recipe.training.sample_every
     if every and (int(row["epoch"]) % every == 0 or int(row["epoch"]) == run.recipe.training.epochs):
-        sheet = draw_answers(run.average, run.sets.validation, run.crop_size, run.device)
+        sheet = draw_answers(run.average, run.sets.validation, run.crop_size, run.device, _rules(run))
         if sheet is not None:
             write_png(run.out / "samples" / f"epoch-{int(row['epoch']):03d}.png", sheet)
 

@@ -37,8 +37,7 @@ def result_page(
 
     ``files``: what lies in the page's folder, by their paths relative to it, to link to; ``video`` and
     ``timeline``: the overlay and the timeline among them; ``pictures``: overlays of images;
-    ``no_action``: why there is no segment. A click on a segment or a gap shows that place of the video, whose
-    frames follow one another at ``results.fps``.
+    ``no_action``: why there is no segment. A click on a segment or a gap shows that place of the video.
     """
     title = html.escape(results.source)
     parts = [
@@ -69,7 +68,9 @@ def _summary(results: Results, images: bool) -> str:
     width, height = results.size
     told = [f"{results.frames} images" if images else f"{results.frames} frames of {width} x {height} pixels"]
     if results.fps > 0 and not images:
-        told.append(f"{results.fps:.5g} frames a second, {_clock(results.frames / results.fps)} long")
+        told.append(
+            f"{results.fps:.5g} frames a second, {_clock(float(results.seconds(results.frames)))} long"
+        )
     people = len(results.people)
     answered, shown = len(np.unique(results.column("frame"))), "images" if images else "frames"
     if people:
@@ -108,11 +109,12 @@ def _gap_table(results: Results, seeks: bool, images: bool) -> list[str]:
     if not results.gaps:
         return []
     columns: tuple[str, ...] = ("images" if images else "frames", "reason")
-    fps = results.fps if results.fps > 0 else 1.0
-    rows = [(gap.first / fps, [_numbers(gap), gap.reason]) for gap in results.gaps]
+    starts = results.seconds([gap.first for gap in results.gaps]).tolist()
+    rows = [(start, [_numbers(gap), gap.reason]) for start, gap in zip(starts, results.gaps, strict=True)]
     if not images:
         columns = ("from", "to", *columns)
-        ends = [[_clock(gap.first / fps), _clock((gap.last + 1) / fps)] for gap in results.gaps]
+        after = results.seconds([gap.last + 1 for gap in results.gaps]).tolist()
+        ends = [[_clock(start), _clock(end)] for start, end in zip(starts, after, strict=True)]
         rows = [(second, [*end, *cells]) for (second, cells), end in zip(rows, ends, strict=True)]
     return [f"<h2>{columns[-2].capitalize()} without an answer</h2>", *_timed(columns, rows, seeks)]
 

@@ -45,26 +45,25 @@ def draw_timeline(results: Results, segments: Sequence[Segment], window: int) ->
     The band's parts are the probabilities of the most frequent actions and of all others together; the rest
     up to 1 is where the row has no answer. They lie at the centre of the ``window`` frames that they are
     about (`segments.centred`). Without actions the band is the mean visibility of the joints. Hatched:
-    the video's gaps. Time is frame / fps. The 12 people seen longest have a row.
+    the video's gaps. Time is `Results.seconds`. The 12 people seen longest have a row.
     """
     people, left_out = _longest_seen(results)
     named = _named(results, segments)
-    fps = results.fps if results.fps > 0 else 1.0
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # names in letters that the font lacks show as boxes
         figure = Figure(figsize=(_WIDTH_IN, 1.35 + _ROW_IN * max(1, len(people))), layout="constrained")
         rows = figure.subplots(max(1, len(people)), 1, sharex=True, squeeze=False)[:, 0]
         for axes, person in zip(rows, people, strict=False):
-            _draw_band(axes, results, person, window, named, fps)
-            _draw_segments(axes, [s for s in segments if s.person == person], named, results.frames, fps)
+            _draw_band(axes, results, person, window, named)
+            _draw_segments(axes, [s for s in segments if s.person == person], named, results)
             axes.set_ylabel(f"person {person}", rotation=0, ha="right", va="center")
         if not people:
             rows[0].text(0.5, 0.5, "no person was found", ha="center", transform=rows[0].transAxes)
         for axes in rows:
-            _draw_gaps(axes, results, fps)
+            _draw_gaps(axes, results)
             axes.set_yticks([] if results.actions or not people else [0, 1])
             axes.set_ylim(0, sum(_BAR) if results.actions else 1)
-        _label(figure, rows[-1], results, left_out, fps)
+        _label(figure, rows[-1], results, left_out)
         _draw_legend(figure, results, named)
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=_DPI)
@@ -94,9 +93,7 @@ def _named(results: Results, segments: Sequence[Segment]) -> dict[str, str]:
     return {results.actions[i]: colour for i, colour in zip(best, _COLOURS, strict=False) if weight[i] > 0}
 
 
-def _draw_band(
-    axes: Axes, results: Results, person: int, window: int, named: dict[str, str], fps: float
-) -> None:
+def _draw_band(axes: Axes, results: Results, person: int, window: int, named: dict[str, str]) -> None:
     """What is known of each column, stacked; columns without a row of the person stay empty."""
     if results.actions:
         places, answers = centred(results, person, window)
@@ -116,7 +113,7 @@ def _draw_band(
         _add(total, seen, results.column("frame", places[some]) * count // max(1, results.frames), parts)
     bands = total / np.maximum(seen, 1)[:, None]
     # A column is as wide as it is long, so each value is drawn at both of its edges.
-    edges = np.repeat(np.arange(count + 1), 2)[1:-1] * (results.frames / count) / fps
+    edges = results.seconds(np.repeat(np.arange(count + 1), 2)[1:-1] * (results.frames / count))
     axes.stackplot(edges, np.repeat(bands, 2, axis=0).T, colors=colours, linewidth=0)
 
 
@@ -127,14 +124,14 @@ def _add(total: FloatArray, seen: FloatArray, columns: IntArray, parts: FloatArr
     seen[own] += np.diff([*starts.tolist(), len(columns)])
 
 
-def _draw_segments(
-    axes: Axes, segments: Sequence[Segment], named: dict[str, str], frames: int, fps: float
-) -> None:
+def _draw_segments(axes: Axes, segments: Sequence[Segment], named: dict[str, str], results: Results) -> None:
+    whole = float(results.seconds(max(1, results.frames)))
     for segment in segments:
-        start, length = segment.first / fps, (segment.last + 1 - segment.first) / fps
+        start, end = results.seconds([segment.first, segment.last + 1]).tolist()
+        length = end - start
         colour = named.get(segment.action, _OTHERS)
         axes.broken_barh([(start, length)], _BAR, color=colour, linewidth=0)
-        room = 0.85 * _WIDTH_IN * (segment.last + 1 - segment.first) / max(1, frames)
+        room = 0.85 * _WIDTH_IN * length / whole
         if room > _LETTER_IN * len(segment.action):
             text = axes.text(
                 start + length / 2, _BAR[0] + 0.46 * _BAR[1], _plain(segment.action),
@@ -149,16 +146,18 @@ def _ink(colour: str) -> str:
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "white"
 
 
-def _draw_gaps(axes: Axes, results: Results, fps: float) -> None:
-    ends = [(gap.first / fps, (gap.last + 1 - gap.first) / fps) for gap in results.gaps]
+def _draw_gaps(axes: Axes, results: Results) -> None:
+    starts = results.seconds([gap.first for gap in results.gaps])
+    lengths = results.seconds([gap.last + 1 for gap in results.gaps]) - starts
+    ends = list(zip(starts.tolist(), lengths.tolist(), strict=True))
     if ends:
         axes.broken_barh(
             ends, (0, sum(_BAR)), facecolor="#eeeeee", edgecolor="#9a9a9a", hatch="////", lw=0, zorder=0.5
         )
 
 
-def _label(figure: Figure, axes: Axes, results: Results, left_out: int, fps: float) -> None:
-    duration = max(1, results.frames) / fps
+def _label(figure: Figure, axes: Axes, results: Results, left_out: int) -> None:
+    duration = float(results.seconds(max(1, results.frames)))
     axes.set_xlim(0, duration)
     if duration >= 60:
         step = next((s for s in _STEPS_S if duration <= _MOST_STEPS * s), duration / _MOST_STEPS)
