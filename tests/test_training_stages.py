@@ -353,6 +353,18 @@ def test_kept_answers_teach_the_heads_what_the_whole_network_would(roots, weight
     assert losses[0] == pytest.approx(losses[1], rel=2e-3) and losses[1] == losses[2] > 0
 
 
+def test_weights_keep_their_licence_and_with_frozen_poses_their_calibration(roots, weights, tmp_path):
+    told = {"licence": "L", "calibration": "C", "action_temperature": "2"}
+    file, start = load_weights(weights), tmp_path / "start.safetensors"
+    save_weights(start, file.model, file.arguments, told)
+    for trains, kept in (("action", {"licence", "calibration"}), ("all", {"licence"})):
+        run = stage("penn-action.yaml", roots, start, tmp_path / trains, f"training.trains={trains}")
+        run.out.mkdir(exist_ok=True)
+        metadata = load_weights(run.export("w.safetensors")).metadata
+        assert told.keys() & metadata.keys() == kept and all(metadata[key] == told[key] for key in kept)
+        assert metadata["started_from"].startswith("start.safetensors, sha256 ")
+
+
 def test_kept_answers_move_as_the_labels_of_another_crop_do():
     """The labels of a clip by a crop of its crop are the labels by both crops, one after the other."""
     rng = np.random.default_rng(0)

@@ -125,6 +125,24 @@ def test_a_folder_of_images_is_shown_picture_by_picture():
     assert "3 images" in page.text and "frames a second" not in page.text and "Actions" not in page.text
 
 
+def test_time_is_that_of_the_frames_where_their_rate_changes(results):
+    """25 frames a second, 12.5 from frame 100 on; nobody is there in frames 120 to 129, and from 190 on."""
+    rows = results.rows.copy()
+    late = np.maximum(rows["frame"] - 100, 0)
+    rows["time_s"] += late / 25
+    gone = ((rows["frame"] >= 120) & (rows["frame"] < 130)) | (rows["frame"] >= 190)
+    results = replace(
+        results, rows=rows[~gone], gaps=(Gap(120, 129, "no person"), Gap(190, 199, "no person"))
+    )
+    at = results.seconds([0, 100, 120, 125, 130, 189])
+    assert at.tolist() == pytest.approx([0, 4, 5.6, 6.0, 6.4, 11.12])
+    assert results.seconds(200) == pytest.approx(11.12 + 11 / 25)  # after the last row, at the mean rate
+    page = Page(result_page(results, (), ()))
+    assert "0:05.6" in page.text and "0:06.4" in page.text and "0:11.2" in page.text
+    nobody = replace(results, rows=rows[:0])
+    assert nobody.seconds([0, 50]).tolist() == [0, 2] and replace(results, fps=0.0).seconds(7) == 7
+
+
 def test_nobody_found_is_told(results):
     page = Page(result_page(replace(results, rows=results.rows[:0]), (), (), no_action="no walk <b>"))
     assert "no person was found" in page.text and "no walk <b>" in page.text

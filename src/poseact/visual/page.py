@@ -68,9 +68,8 @@ def _summary(results: Results, images: bool) -> str:
     width, height = results.size
     told = [f"{results.frames} images" if images else f"{results.frames} frames of {width} x {height} pixels"]
     if results.fps > 0 and not images:
-        told.append(
-            f"{results.fps:.5g} frames a second, {_clock(float(results.seconds(results.frames)))} long"
-        )
+        long = _clock(float(results.seconds(results.frames)))
+        told.append(f"{results.fps:.5g} frames a second, {long} long")
     people = len(results.people)
     answered, shown = len(np.unique(results.column("frame"))), "images" if images else "frames"
     if people:
