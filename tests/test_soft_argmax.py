@@ -86,6 +86,13 @@ def test_context_and_depth_exclude_each_other():
         PoseReader(1, SIZE, depth_maps=2, context=2)
 
 
+@pytest.mark.parametrize("kind", ["centres", "corners"])
+def test_drawn_maps_are_read_back_as_they_were_given(kind):
+    points = torch.tensor([[0.3, 0.7], [0.5, 0.45], [0.62, 0.4]], dtype=torch.float64)
+    maps = drawn_maps(points, 32, kind=kind)
+    assert torch.allclose(SoftArgmax(32, kind=kind).double().plane(maps.log()), points, atol=1e-6)
+
+
 def test_drawn_maps_sum_to_one_around_the_joint():
     points = torch.tensor([[0.5, 0.25], [0.0, 1.0]])
     maps = drawn_maps(points, 16)

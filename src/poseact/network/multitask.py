@@ -123,7 +123,8 @@ class MultitaskNetwork(nn.Module):
         if poses is None:
             poses = last.pose.unflatten(0, (n, t))
         else:
-            maps = drawn_maps(poses, maps.shape[-1]).flatten(0, 1)
+            kind = self.reader.soft_argmax.kind
+            maps = drawn_maps(poses, maps.shape[-1], kind=kind).flatten(0, 1)
         if visibility is None:
             visibility = last.visibility.unflatten(0, (n, t))
         clips = tuple(block.map(lambda x: x.unflatten(0, (n, t))) for block in stills)

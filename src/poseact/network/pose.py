@@ -107,14 +107,16 @@ class PoseReader(nn.Module):
         return PoseOutput(self.soft_argmax.volume(volume), (self.gain * score).sigmoid(), plane)
 
 
-def drawn_maps(pose: Tensor, size: int, sigma: float = 1.0) -> Tensor:
+def drawn_maps(pose: Tensor, size: int, sigma: float = 1.0, kind: Grid = "centres") -> Tensor:
     """Gaussians of ``sigma`` cells at given joints (..., >=2) in [0, 1]: (..., size, size).
 
-    Each sums to one: the stand-in for soft-maxed heat maps where poses are given.
+    Each sums to one: the stand-in for soft-maxed heat maps where poses are given. ``kind``: where the cells
+    lie, see `soft_argmax.grid`.
     """
+    scale, first = (size - 1, 0.0) if kind == "corners" else (size, 0.5)
     cells = torch.arange(size, device=pose.device, dtype=pose.dtype)
     x, y = (
-        (-((cells - (pose[..., axis, None] * size - 0.5)) ** 2) / (2 * sigma**2)).softmax(-1)
+        (-((cells - (pose[..., axis, None] * scale - first)) ** 2) / (2 * sigma**2)).softmax(-1)
         for axis in (0, 1)
     )
     return y.unsqueeze(-1) * x.unsqueeze(-2)

@@ -139,8 +139,8 @@ def _losses(run: Run, kinds: list[losses.Labels], count: Tensor, part: int) -> t
     pose = action = torch.zeros((), device=run.device)
     for labels, (blocks, actions) in zip(kinds, answers, strict=True):
         if recipe.learns_poses:
-            weight = recipe.training.heat_map_weight
-            pose = pose + losses.poses_loss(blocks, labels, count, weight)
+            weight, kind = recipe.training.heat_map_weight, run.network.reader.soft_argmax.kind
+            pose = pose + losses.poses_loss(blocks, labels, count, weight, kind)
         if recipe.learns_actions and actions is not None:
             action = action + losses.actions_loss(actions, labels, count)
     return pose, action
