@@ -106,7 +106,7 @@ class Results:
             return asked
         known, times = self._times
         after = np.maximum(asked - known[-1], 0) / self.fps
-        return np.interp(asked, known, times) + after
+        return np.asarray(np.interp(asked, known, times) + after)
 
     @cached_property
     def _times(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

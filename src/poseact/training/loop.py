@@ -222,9 +222,8 @@ def train(recipe: Recipe, out: Path, console: Console, before: Path | None = Non
     try:
         if (out / WEIGHTS).exists():
             _check_folder(recipe, out)
-            _of_main(console).print(
-                f"{recipe.name}: finished before, {out / WEIGHTS}; --out trains anew", markup=False
-            )
+            told = f"{recipe.name}: finished before, {out / WEIGHTS}; another --out trains it anew"
+            _of_main(console).print(told, markup=False)
             return out / WEIGHTS
         return _train(Run(recipe, out, console, before))
     except OSError as error:
