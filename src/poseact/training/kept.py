@@ -78,8 +78,9 @@ def moved(
     if not transform.flip:
         return item | {"pose": pose}
     flip = layout.flip
-    action = np.array(actions)[item["action"]] if len(actions) else item["action"]
-    changed = {"visibility": item["visibility"][:, flip], "features": item["features"][..., flip]}
+    action = np.array(actions[int(item["action"])]) if len(actions) else item["action"]
+    features = np.ascontiguousarray(item["features"][..., flip])
+    changed = {"visibility": item["visibility"][:, flip], "features": features}
     return item | changed | {"pose": pose[:, flip], "action": action}
 
 
