@@ -19,7 +19,7 @@ from fakes import video as fake
 from poseact.cli import main
 from poseact.errors import UserError
 from poseact.inference import many
-from poseact.inference.many import DONE, listed_videos, predict_many, result_folders
+from poseact.inference.many import DONE, listed_videos, other_pictures, predict_many, result_folders
 from poseact.network import arguments, build
 from poseact.video import VideoFile
 from poseact.weights import save_weights
@@ -274,3 +274,9 @@ def test_a_video_in_the_place_of_its_results_is_left_alone(tmp_path):
     with pytest.raises(UserError, match=r"a\.mp4: expected a folder, found a file; give another --out"):
         predict_many([tmp_path / "a.mp4"], tmp_path, Brightness(tmp_path / "log"), workers=1)
     assert (tmp_path / "a.mp4").read_bytes() == b"x"
+
+
+def test_pictures_beside_videos_are_counted(tmp_path):
+    for name in ("a.jpg", "b.PNG", ".c.jpg", "d.mp4", "e.txt"):
+        (tmp_path / name).touch()
+    assert other_pictures(tmp_path) == 2 and other_pictures(tmp_path / "e.txt") == 0

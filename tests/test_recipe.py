@@ -164,3 +164,7 @@ def test_mistakes_are_told_in_one_line(tmp_path, content, overrides, message):
 def test_missing_recipe(name):
     with pytest.raises(UserError, match="no such recipe"):
         read_recipe(name, [])
+
+
+def test_the_name_of_a_packaged_recipe_is_enough():
+    assert read_recipe("lspet", []) == read_recipe("lspet.yaml", [])

@@ -231,3 +231,10 @@ def test_a_turned_video_behind_an_address_comes_upright(tmp_path, server):
     first = next(source.frames(0)).image.astype(float)
     apart = [np.abs(first - image).mean() for image in upright.read(range(10))[0]]
     assert min(apart) < 2 < max(apart)  # which one it is depends on how many were dropped
+
+
+def test_pictures_of_a_telephone_that_are_not_read_say_what_to_do(tmp_path):
+    (tmp_path / "a.heic").write_bytes(b"ftypheic")
+    for place in (tmp_path, tmp_path / "a.heic"):
+        with pytest.raises(UserError, match="as JPEG"):
+            open_source(place)

@@ -23,7 +23,7 @@ from poseact.data.loading import Examples, training_loader
 from poseact.errors import UserError
 from poseact.network.layers import MOMENTUM, BatchNorm
 from poseact.training import checkpoint, loop
-from poseact.training.epoch import step
+from poseact.training.epoch import step, train_one_epoch
 from poseact.training.loop import Run, train
 from poseact.training.optimisation import (
     Muon,
@@ -218,6 +218,13 @@ def test_new_batch_norms_know_their_batches_after_a_few_steps():
     assert new.momentum > MOMENTUM == old.momentum
     hurry_statistics(norms, 1000)
     assert new.momentum == MOMENTUM
+
+
+def test_an_epoch_hurries_the_statistics_of_new_batch_norms(tmp_path, overrides):
+    run = Run(read_recipe("lspet.yaml", overrides), tmp_path / "run", QUIET)
+    assert len(run.new_norms) == sum(isinstance(m, BatchNorm) for m in run.network.modules()) > 0
+    train_one_epoch(run, lambda told: None)
+    assert {norm.momentum for norm in run.new_norms} == {2 / (COUNT // BATCH - 1 + 2)}
 
 
 def test_half_precision_is_near_the_whole(tmp_path, overrides):

@@ -353,6 +353,13 @@ def test_kept_answers_teach_the_heads_what_the_whole_network_would(roots, weight
     assert losses[0] == pytest.approx(losses[1], rel=2e-3) and losses[1] == losses[2] > 0
 
 
+def test_kept_answers_are_moved_anew_in_each_epoch(roots, weights, tmp_path):
+    run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true")
+    keep_answers(run)
+    one, same, other = (KeptAnswers(run, epoch)[0, 1]["pose"] for epoch in (1, 1, 2))
+    assert np.array_equal(one, same) and np.abs(one - other).max() > 1e-3
+
+
 def test_weights_keep_their_licence_and_with_frozen_poses_their_calibration(roots, weights, tmp_path):
     told = {"licence": "L", "calibration": "C", "action_temperature": "2"}
     file, start = load_weights(weights), tmp_path / "start.safetensors"
