@@ -301,9 +301,7 @@ def _boxes(setting: _Setting, taken: Clip, place: tuple[int, int]) -> list[Box]:
     flips = (False, True) if setting.protocol.flip else (False,)
     if setting.protocol.boxes == "authors":
         return [_authors_box(setting, taken, place, flip) for flip in flips]
-    box, how = taken.box, setting.protocol.boxes
-    if how in FOUND:
-        box = found_clip_box(setting.network, setting.layout, taken, setting.size, how)
+    box = clip_box(setting.network, setting.layout, taken, setting.size, setting.protocol.boxes)
     return [box] * len(flips)
 
 
@@ -319,12 +317,15 @@ def _authors_box(setting: _Setting, taken: Clip, place: tuple[int, int], flip: b
     return setting.boxes[key]
 
 
-def found_clip_box(network: MultitaskNetwork, layout: Layout, taken: Clip, size: int, how: str) -> Box:
-    """Around the people found in the first, middle and last frame (P 5.2); else the whole frame.
+def clip_box(network: MultitaskNetwork, layout: Layout, taken: Clip, size: int, how: str) -> Box:
+    """The clip's own box, in pixels; or, where ``how`` (`Protocol.boxes`) is one of `FOUND`, that around the
+    person found in its first, middle and last frame (P 5.2), the whole frame where nobody is.
 
-    By a network that is `ready`; ``how``: see `poses.found_boxes`. Raises `UserError` where a frame cannot
-    be read.
+    ``network`` is `ready`; ``size``: pixels of the crops that it looks at. Raises `UserError` where a frame
+    cannot be read.
     """
+    if how not in FOUND:
+        return taken.box
     ends = taken.indices[[0, len(taken.indices) // 2, -1]].tolist()
     images, _ = taken.frames.read(ends)
     views = [View(taken.name, image) for image in images]

@@ -9,10 +9,10 @@ import torch
 from poseact.data.clips import TrackSource, clip, released_slots
 from poseact.data.loading import SampleSource
 from poseact.errors import UserError
-from poseact.evaluation.actions import Actions, clips_of, found_clip_box
+from poseact.evaluation.actions import Actions, clip_box, clips_of
 from poseact.evaluation.metrics import FloatArray
 from poseact.evaluation.poses import Person, Poses, StillPeople
-from poseact.evaluation.rules import FOUND, Protocol
+from poseact.evaluation.rules import Protocol
 from poseact.geometry import REFERENCE_SIDE_M, Box, crop_transform, whole_image_box
 from poseact.inference.predictor import View, predict_group, ready
 from poseact.network import MultitaskNetwork
@@ -71,9 +71,7 @@ def action_sheet(
         indices = clips[len(clips) // 2]
         try:
             taken = clip(track, indices)
-            box = taken.box
-            if protocol.boxes in FOUND:
-                box = found_clip_box(network, layout, taken, network.size, protocol.boxes)
+            box = clip_box(network, layout, taken, network.size, protocol.boxes)
             (image,), _ = track.frames.read([int(indices[len(indices) // 2])])
         except UserError:  # another clip showed somebody
             continue

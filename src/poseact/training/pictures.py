@@ -14,8 +14,8 @@ from poseact.data.clips import Clips, TrackSource, is_tracks
 from poseact.data.human36m import TEST_STEP
 from poseact.data.loading import SampleSource
 from poseact.errors import UserError
-from poseact.evaluation.actions import found_clip_box
-from poseact.evaluation.rules import FOUND, Protocol
+from poseact.evaluation.actions import clip_box
+from poseact.evaluation.rules import Protocol
 from poseact.geometry import whole_image_box
 from poseact.inference.predictor import ready
 from poseact.network import MultitaskNetwork, to_input
@@ -51,8 +51,8 @@ def draw_answers(
     for index in np.unique(np.linspace(0, len(people) - 1, PEOPLE).round().astype(int)):
         try:
             person = people[int(index)]
-            if isinstance(person, Clip) and protocol.boxes in FOUND:
-                box = found_clip_box(network, network.layout, person, size, protocol.boxes)
+            if isinstance(person, Clip):
+                box = clip_box(network, network.layout, person, size, protocol.boxes)
                 person = replace(person, box=box)
             made.append(example(person, network.layout, size, None, rng))
         except UserError:
