@@ -223,6 +223,14 @@ def test_raised_hands_are_one_or_both(action: str, expected: set[tuple[bool, boo
     assert raised == expected
 
 
+def test_a_raised_hand_is_held_up_in_some_clips_and_comes_down_in_others() -> None:
+    shares = []
+    for s in range(40):
+        poses = figure_joints(motion("raise_right", s, 46), REFERENCE)
+        shares.append(np.mean(at(poses, "right_wrist")[:, 1] > at(poses, "neck")[:, 1]))
+    assert 0.1 < np.mean(np.array(shares) == 1) < 0.6 and np.mean(np.array(shares) < 0.8) > 0.3
+
+
 @pytest.mark.parametrize(("action", "sign"), [("turn_left", 1), ("turn_right", -1)])
 def test_walkers_turn_to_the_named_side(action: str, sign: int) -> None:
     for s in range(8):

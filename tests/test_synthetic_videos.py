@@ -14,9 +14,9 @@ from poseact.data.augment import Augmentation
 from poseact.data.clips import Stills, clip, still
 from poseact.data.loading import Examples, training_loader
 from poseact.data.synthetic import Film, SyntheticVideos
-from poseact.data.synthetic.actions import ACTIONS
+from poseact.data.synthetic.actions import ACTIONS, random_motion
 from poseact.data.synthetic.rasteriser import OTHER, PERSON, Light, Rendering, plain_materials, render
-from poseact.data.synthetic.videos import BOX_MARGIN, OCCLUSION_MARGIN_M
+from poseact.data.synthetic.videos import BOX_MARGIN, OCCLUSION_MARGIN_M, _at_pace
 from poseact.data.synthetic.wardrobe import SLOT, SLOTS
 from poseact.errors import UserError
 from poseact.skeleton import FIGURE36, LAYOUTS, PA17, mapping
@@ -267,19 +267,40 @@ def test_both_kinds_of_movement_are_shown_of_the_actions_that_have_both(shared: 
     videos = open_data("synthetic", shared / "data" / "mocap" / "motions.npz", "train-both", count=400)
     assert isinstance(videos, SyntheticVideos) and videos.motions is not None
     drawn = [videos._draw(i, np.random.default_rng((0, i))) for i in range(len(videos))]
-    captured = {action for action, number in drawn if number is not None}
+    captured = {action for action, number, _ in drawn if number is not None}
     assert captured == set(videos.motions.actions)
-    assert all(number is None or videos.motions.actions[number] == action for action, number in drawn)
-    share = np.mean([number is not None for action, number in drawn if action in captured])
-    assert 0.4 < share < 0.6 and {action for action, _ in drawn} == set(ACTIONS)
+    assert all(number is None or videos.motions.actions[number] == action for action, number, _ in drawn)
+    share = np.mean([number is not None for action, number, _ in drawn if action in captured])
+    assert 0.4 < share < 0.6 and {action for action, *_ in drawn} == set(ACTIONS)
+    paces = [pace for _, number, pace in drawn if number is not None]
+    assert 0.8 <= min(paces) < 0.85 and 1.18 < max(paces) <= 1.25
+    assert all(pace == 1 for _, number, pace in drawn if number is None)
+    stills = SyntheticVideos(60, 1, motions=videos.motions, both=True)  # a pose has no pace
+    assert all(stills._draw(i, np.random.default_rng((0, i)))[2] == 1 for i in range(60))
     for i in range(0, len(videos), 57):
-        film, (action, number) = videos.film(i), drawn[i]
+        film, (action, number, pace) = videos.film(i), drawn[i]
         assert film.action == action and len(film) == videos.lengths[i]
         if number is not None:
-            # About the middle of the clip: it performs what its name says.
+            # About the middle of the clip: it performs what its name says, at its pace.
             whole = videos.motions[number].rotations[:, 0, :, 2]
-            at = [k for k in range(len(whole)) if np.allclose(whole[k], film.rotations[0, 0, :, 2])]
-            assert any(abs(k + len(film) / 2 - len(whole) / 2) <= 0.16 * len(whole) + 1 for k in at)
+            off = np.linalg.norm(film.rotations[0, 0, :, 2] - whole, axis=1)
+            at = np.flatnonzero(off < off.min() + 0.02)
+            middle = at + pace * len(film) / 2 - len(whole) / 2
+            assert off.min() < 0.03 and (abs(middle) <= 0.16 * len(whole) + 2).any()
+
+
+def test_a_motion_at_another_pace_is_the_same_later() -> None:
+    motion = random_motion("kick", np.random.default_rng(3), 61, 30.0)
+    slow = _at_pace(motion, 61 / 121)
+    assert len(slow) == 121
+    np.testing.assert_allclose(slow.rotations[::2], motion.rotations, atol=1e-6)
+    np.testing.assert_allclose(slow.root[1::2], (motion.root[:-1] + motion.root[1:]) / 2, atol=1e-9)
+    gram = slow.rotations @ np.swapaxes(slow.rotations, -1, -2)
+    np.testing.assert_allclose(gram, np.broadcast_to(np.eye(3), gram.shape), atol=1e-9)
+    # Half-way between two rotations, from either as far.
+    before, after = slow.rotations[1::2] - slow.rotations[:-1:2], slow.rotations[2::2] - slow.rotations[1::2]
+    assert np.abs(np.linalg.norm(before, axis=(2, 3)) - np.linalg.norm(after, axis=(2, 3))).max() < 0.02
+    assert len(_at_pace(motion, 1.22)) == 50
 
 
 def test_a_captured_turn_is_within_the_middle_of_its_clip(shared: Path) -> None:

@@ -414,14 +414,15 @@ def _raise_both(rng: Rng, t: FloatArray) -> _Take:
 
 
 def _raising(rng: Rng, t: FloatArray, sides: tuple[str, ...]) -> _Take:
-    """Hands that go up, stay a while, and come down."""
+    """Hands that go up, stay a while, and come down, or are held up."""
     phase, rest = cycles(rng, t, rng.uniform(0.26, 0.55)), rng.uniform(0.02, 0.1)
     top = rest + rng.uniform(0.18, 0.3)
     leave = rng.uniform(top + 0.1, 0.8)
+    held = begun_at(rng, t) if rng.random() < 0.4 else None
     curves = with_added(standing(rng), sway(rng, t)) | other_arm(rng)
     for side in sides:
         shift = rng.normal(0, 0.015)
-        up = through(phase + shift, [0, rest, top, leave], [0, 0, 1, 1])
+        up = through(phase + shift, [0, rest, top, leave], [0, 0, 1, 1]) if held is None else held
         low = hanging(rng, side)
         there = {
             "raise": rng.uniform(138, 174), "plane": rng.uniform(-5, 90), "arm_twist": rng.uniform(-40, 10),

@@ -14,7 +14,7 @@ from poseact.data.clips import joint_boxes
 from poseact.data.synthetic.actions import ACTIONS, holding, random_motion
 from poseact.data.synthetic.capture import MotionClips
 from poseact.data.synthetic.mesh import Person, posed, random_person, recoloured
-from poseact.data.synthetic.placing import placed
+from poseact.data.synthetic.placing import frame, placed
 from poseact.data.synthetic.rasteriser import OTHER, PERSON, Rendering, Surface, only
 from poseact.data.synthetic.rig import Motion, joints, random_lengths, starts
 from poseact.data.synthetic.scene import Scene, random_scene
@@ -30,6 +30,8 @@ PEOPLE = 200
 OCCLUSION_MARGIN_M = 0.03
 _AROUND_MIDDLE = 0.15
 """How far from the middle of a captured clip a part of it may lie, as a share of what is left of it."""
+_SPEEDS = (0.8, 1.25)
+"""A captured clip is played this many times as fast: a style that was not captured has its own pace."""
 _SHUTTER = 0.5
 """The share of the time between two frames in which the shutter is open."""
 _PELVIS = FIGURE36.index("pelvis")
@@ -164,7 +166,7 @@ class SyntheticVideos:
       ``frames`` is shown whole, of a longer one the middle, and for stills any frame. Without it, the
       procedural ``actions``, drawn at random.
     - ``both``: draw one of ``actions`` at random, and where ``motions`` has clips of it, perform one of
-      these in half of the videos, from about its middle.
+      these in half of the videos, from about its middle, a little slower or faster.
     - ``photographs``: picture files to take backgrounds from.
 
     The joints are those of `skeleton.FIGURE36`, all valid, some outside the picture.
@@ -202,9 +204,9 @@ class SyntheticVideos:
         """How many frames each video has."""
         if self.motions is None:
             return [self.frames] * self.count
-        drawn = [self._draw(i, np.random.default_rng((self.seed, i)))[1] for i in range(self.count)]
+        drawn = [self._draw(i, np.random.default_rng((self.seed, i)))[1:] for i in range(self.count)]
         own = self.motions.lengths
-        return [self.frames if k is None else min(self.frames, own[k]) for k in drawn]
+        return [self.frames if k is None else min(self.frames, _lasting(own[k], pace)) for k, pace in drawn]
 
     def __getitem__(self, i: int) -> Track:
         """Video ``i`` in [0, count); raises ``IndexError`` outside."""
@@ -220,14 +222,17 @@ class SyntheticVideos:
         person = _person(self.seed, int(rng.integers(PEOPLE)), tuple(sorted(motion.held.items())))
         return make_film(rng, motion, recoloured(rng, person), self.size, self.photographs)
 
-    def _draw(self, i: int, rng: np.random.Generator) -> tuple[str, int | None]:
-        """The action of video ``i``, and which captured clip is performed; None for procedural ones."""
+    def _draw(self, i: int, rng: np.random.Generator) -> tuple[str, int | None, float]:
+        """The action of video ``i``, the captured clip to perform (None: a procedural one), and its pace."""
         if self.motions is not None and not self.both:
             number = i % len(self.motions)
-            return self.motions.actions[number], number
+            return self.motions.actions[number], number, 1.0
         action = self.actions[rng.integers(len(self.actions))]
         clips = self._of_action.get(action, ())
-        return action, int(rng.choice(clips)) if len(clips) and rng.random() < 0.5 else None
+        if not len(clips) or rng.random() >= 0.5:
+            return action, None, 1.0
+        number = int(rng.choice(clips))
+        return action, number, float(np.exp(rng.uniform(*np.log(_SPEEDS)))) if self.frames > 1 else 1.0
 
     @cached_property
     def _of_action(self) -> dict[str, npt.NDArray[np.int64]]:
@@ -236,10 +241,10 @@ class SyntheticVideos:
         return {str(action): np.flatnonzero(names == action) for action in np.unique(names)}
 
     def _motion(self, i: int, rng: np.random.Generator) -> Motion:
-        action, number = self._draw(i, rng)
+        action, number, pace = self._draw(i, rng)
         if self.motions is None or number is None:
             return random_motion(action, rng, self.frames, FPS)
-        motion = self.motions[number]
+        motion = _at_pace(self.motions[number], pace)
         if self.frames == 1:  # a still has no action to show: any pose of the clip will do
             first = int(rng.integers(len(motion)))
         else:
@@ -248,6 +253,24 @@ class SyntheticVideos:
             first = round(max(len(motion) - self.frames, 0) * (0.5 + away))
         kept = slice(first, first + self.frames)
         return replace(motion, rotations=motion.rotations[kept], root=motion.root[kept])
+
+
+def _lasting(frames: int, pace: float) -> int:
+    """How many frames a motion of so many has at another pace."""
+    return max(round(frames / pace), 1)
+
+
+def _at_pace(motion: Motion, pace: float) -> Motion:
+    """The motion ``pace`` times as fast, at the same frames a second."""
+    if pace == 1:
+        return motion
+    at = np.linspace(0, len(motion) - 1, _lasting(len(motion), pace))
+    before = np.floor(at).astype(int)
+    after, share = np.minimum(before + 1, len(motion) - 1), (at - before)[:, None]
+    root = (1 - share) * motion.root[before] + share * motion.root[after]
+    share = share[..., None, None]
+    mixed = (1 - share) * motion.rotations[before] + share * motion.rotations[after]
+    return replace(motion, rotations=frame(mixed[..., 0], mixed[..., 1]), root=root)
 
 
 @lru_cache(maxsize=256)
