@@ -419,6 +419,7 @@ def _raising(rng: Rng, t: FloatArray, sides: tuple[str, ...]) -> _Take:
     top = rest + rng.uniform(0.18, 0.3)
     leave = rng.uniform(top + 0.1, 0.8)
     held = begun_at(rng, t) if rng.random() < 0.4 else None
+    beside = rng.random() < 0.25  # the head, with a bent arm; else above it
     curves = with_added(standing(rng), sway(rng, t)) | other_arm(rng)
     for side in sides:
         shift = rng.normal(0, 0.015)
@@ -428,6 +429,11 @@ def _raising(rng: Rng, t: FloatArray, sides: tuple[str, ...]) -> _Take:
             "raise": rng.uniform(138, 174), "plane": rng.uniform(-5, 90), "arm_twist": rng.uniform(-40, 10),
             "elbow": rng.choice([rng.uniform(2, 25), rng.uniform(25, 60)]), "wrist": rng.uniform(-20, 10),
         }  # fmt: skip
+        if beside:
+            there |= {
+                "raise": rng.uniform(88, 120), "plane": rng.uniform(55, 95),
+                "arm_twist": rng.uniform(-80, -62), "elbow": rng.uniform(75, 115),
+            }  # fmt: skip
         curves |= {name: between(value, there.get(part_of(name), value), up) for name, value in low.items()}
         for name in ("wrist_at", "elbow_to"):
             curves.pop(f"{side}_{name}", None)
