@@ -6,6 +6,7 @@ import os
 import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from itertools import pairwise
 
 import av
@@ -219,6 +220,41 @@ def test_pixel_formats_become_rgb(tmp_path, name, codec, pixels, size, full_rang
         expected = (expected @ [0.299, 0.587, 0.114])[..., None].repeat(3, 2)
     assert image.shape == (size[1], size[0], 3) and image.dtype == np.uint8
     assert np.abs(image - expected).max() <= 8 and np.abs(image - expected).mean() < 2
+
+
+def disc(i, size):
+    """A disc in the middle, as high as half the picture is, or as wide."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    inside = ((x + 0.5) / size[0] - 0.5) ** 2 + ((y + 0.5) / size[1] - 0.5) ** 2 < 1 / 16
+    return np.repeat(np.where(inside, 255, 0)[..., None], 3, -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "aspect", "shown", "turned"),
+    [
+        ("pal.mpg", (180, 144), Fraction(16, 15), (192, 144), None),
+        ("ntsc.mp4", (180, 120), Fraction(8, 9), (180, 135), None),
+        ("hdv.mkv", (144, 108), Fraction(4, 3), (192, 108), None),
+        ("turned.mp4", (144, 108), Fraction(4, 3), (108, 192), (90, False, False)),
+        ("absurd.mkv", (144, 108), Fraction(9, 1), (144, 108), None),
+        ("square.mp4", (144, 108), None, (144, 108), None),
+    ],
+)
+def test_pixels_become_square(tmp_path, name, stored, aspect, shown, turned):
+    codec = "mpeg2video" if name == "pal.mpg" else "libx264"
+    options = {} if name == "pal.mpg" else None
+    path = fake.write(
+        tmp_path / name, 3, codec, options, size=stored, aspect=aspect, turned=turned, paint=disc
+    )
+    file = VideoFile(path)
+    image = file.read([1])[0][0]
+    assert (file.width, file.height) == shown == image.shape[1::-1]
+    bright = image[..., 0] > 127
+    # The disc stays in the middle and fills as much of either side.
+    for axis, side in ((0, shown[0]), (1, shown[1])):
+        row = np.flatnonzero(bright.any(axis))
+        assert abs(row.mean() - (side - 1) / 2) < 1 and abs(len(row) - side / 2) < 3
+    assert (next(file.walk(1)) == image).all()
 
 
 def test_reduced_as_far_as_both_sides_divide(tmp_path, clip):

@@ -77,6 +77,8 @@ _TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "flv")
 _ENDS_WITHIN = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
 _BROADCAST = ("mpegts", "mpeg")
 _ONE_TO_ONE = ("h264", "hevc", "vp9", "libdav1d", "av1", "mjpeg", "prores", "ffv1")
+_NARROWEST = Fraction(1, 4)
+"""Pixels that are narrower, or wider than four times their height, are taken for damage."""
 _REPEATED_BYTES = 16
 """A smaller packet of MPEG-4 part 2 may only say that the last frame goes on, and shows nothing."""
 _PROGRESSIVE = (0, 1)
@@ -88,8 +90,8 @@ class VideoFile:
     """The frames of a video file: see `structures.Frames`.
 
     Frame i is the i-th that a full decode shows, upright (the file's rotation and mirroring are
-    applied), (H, W, 3) uint8 RGB in the size of the first frame. Images are shared between
-    overlapping reads and therefore not writable.
+    applied) and with square pixels, (H, W, 3) uint8 RGB in the size of the first frame. Images are
+    shared between overlapping reads and therefore not writable.
 
     The file is opened when something is asked of it. Only its index is kept here, so that a
     `VideoFile` can be pickled and used after a fork. The length and the properties raise
@@ -174,7 +176,7 @@ class _Index(NamedTuple):
     - ``stamp``: time and size of the file, so that no other file under its name is taken for it.
     - ``times`` (F,) in seconds; ``pts`` (F,) ascending timestamps, None where frames are counted.
     - ``starts``: frames that decoding can start at, ascending, and the timestamp that finds each.
-    - ``stored``: width and height as stored; ``turn``: see `turn_of`.
+    - ``square``: width and height before the turn, see `square_size`; ``turn``: see `turn_of`.
     - ``promised``: frames that the file's header tells of; 0 where it does not.
     """
 
@@ -183,14 +185,14 @@ class _Index(NamedTuple):
     fps: float
     pts: IntArray | None
     starts: dict[int, int]
-    stored: tuple[int, int]
+    square: tuple[int, int]
     turn: tuple[bool, bool, bool]
     promised: int
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height, upright."""
-        width, height = self.stored
+        width, height = self.square
         return (height, width) if self.turn[0] else (width, height)
 
 
@@ -229,7 +231,7 @@ def _make_index(path: Path) -> _Index:
             fps=_average_rate(times, nominal),
             pts=pts,
             starts=_starts(pts, packets, container.format.name in _BROADCAST),
-            stored=(first.width, first.height),
+            square=square_size(first.width, first.height, stream),
             turn=turn_of(first),
             promised=stream.frames,
         )
@@ -374,6 +376,15 @@ def _average_rate(times: npt.NDArray[np.float64], nominal: float) -> float:
     return count / span
 
 
+def square_size(width: int, height: int, stream: av.VideoStream) -> tuple[int, int]:
+    """Width and height of a stream's frames, stored so, where pixels are square: one of them grows."""
+    ratio = stream.sample_aspect_ratio  # a pixel's width over its height
+    if not ratio or not _NARROWEST <= ratio <= 1 / _NARROWEST:
+        return width, height
+    grown = (round(width * ratio), height) if ratio > 1 else (width, round(height / ratio))
+    return grown if grown[0] * grown[1] <= LARGEST_PIXELS else (width, height)
+
+
 def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """What makes a frame upright: transpose it, then mirror it across, then down."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
@@ -429,7 +440,7 @@ class _Decoder:
         frame = self._frame(n)
         if frame is None:
             raise UserError(f"{self.path}: frame {n} is damaged; get the file again, or leave that frame out")
-        width, height = self.index.stored
+        width, height = self.index.square
         try:
             rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
         except Exception as error:  # av raises many kinds on odd pixel formats

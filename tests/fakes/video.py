@@ -53,9 +53,10 @@ def write(
     turned: tuple[float, bool, bool] | None = None,
     container: dict[str, str] | None = None,
     full_range: bool = False,
+    aspect: Fraction | None = None,
     paint=picture,
 ) -> Path:
-    """A video of ``count`` pictures; ``ticks``: when each is shown, in 1 / fps.
+    """A video of ``count`` pictures; ``ticks``: when each is shown, in 1 / fps; ``aspect``: of a pixel.
 
     ``turned``: degrees counter-clockwise, then mirrored across, then down, as players are to show it.
     """
@@ -65,6 +66,8 @@ def write(
         stream.codec_context.time_base = Fraction(1, fps)
         if full_range:
             stream.codec_context.color_range = 2
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
         if turned:
             stream.set_display_rotation(*turned)
         for i in range(count):

@@ -24,7 +24,7 @@ from poseact.data.images import SUFFIXES as IMAGE_SUFFIXES
 from poseact.data.images import UNREAD_SUFFIXES, image_paths, read_image
 from poseact.errors import UserError
 from poseact.structures import Image
-from poseact.video import LARGEST_PIXELS, VideoFile, turn_of, upright
+from poseact.video import LARGEST_PIXELS, VideoFile, square_size, turn_of, upright
 from poseact.video import SUFFIXES as VIDEO_SUFFIXES
 
 UNREADABLE = "unreadable"
@@ -194,7 +194,7 @@ def _address(text: str) -> Source:
     if shown is None:
         container.close()
         raise UserError(f"{text}: expected a stream, but it ended before its first frame; check the address")
-    width, height, turn = stream.width, stream.height, turn_of(shown)
+    (width, height), turn = square_size(stream.width, stream.height, stream), turn_of(shown)
 
     def read(stopped: threading.Event) -> _Timed:
         reformatter, began, first = VideoReformatter(), time.monotonic(), None
