@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import cv2
@@ -157,9 +157,16 @@ def training_loader(
     """
     counts = [len(source) for source in examples.sources]
     order = MixedBatches(counts, shares, batch_size, examples.seed, examples.epoch, start, part)
+    return batch_loader(examples, order, workers, pin_memory)
+
+
+def batch_loader(
+    examples: Examples, batches: Iterable[list[Place]], workers: int, pin_memory: bool = False
+) -> DataLoader[Example]:
+    """Batches (`Batch`) of the examples at these places, in this order, drawn by so many ``workers``."""
     return DataLoader(
         examples,
-        batch_sampler=order,
+        batch_sampler=batches,
         num_workers=workers,
         collate_fn=stacked,
         worker_init_fn=_single_threaded,

@@ -24,15 +24,16 @@ from rich.progress import track
 
 from poseact.data.augment import draw_transform
 from poseact.data.images import write_whole
-from poseact.data.loading import Examples, stacked
+from poseact.data.loading import Batch, Examples, batch_loader
 from poseact.data.mixing import Place
 from poseact.errors import UserError
 from poseact.geometry import Box, CropTransform
+from poseact.inference.predictor import ready
 from poseact.network import MultitaskNetwork, to_input
 from poseact.network.action import joint_features
 from poseact.network.soft_argmax import soft_max_2d
 from poseact.skeleton import Layout
-from poseact.training.optimisation import ACTION_PARTS, training_mode
+from poseact.training.optimisation import ACTION_PARTS
 from poseact.weights.files import checksum
 
 if TYPE_CHECKING:
@@ -100,15 +101,17 @@ def keep_answers(run: Run) -> None:
     found = json.loads(about.read_text()) if about.exists() else {}
     done = found["done"] if {key: found.get(key) for key in of} == of else 0
     files = _open(run, "r+" if done else "w+")
-    training_mode(run.network)
+    network = ready(run.network, run.device, precision="bf16" if run.bf16 else "fp32")
     places = [(which, i) for which, source in enumerate(examples.sources) for i in range(len(source))]
     groups = range(done, count, _GROUP)
     size = sum(values.nbytes for values in files.values()) / 1e9
     where = f"{size:.1f} GB in {run.out / FOLDER}"
     run.console.print(f"keeping the poses of {count} clips, {where}", markup=False)
-    for start in track(groups, "poses", console=run.console, disable=not groups):
-        some = slice(start, min(start + _GROUP, count))
-        for name, values in _answered(run, [examples[place] for place in places[some]]):
+    spans = [slice(start, min(start + _GROUP, count)) for start in groups]
+    # While the network answers, the next clips are drawn.
+    drawn = batch_loader(examples, [places[some] for some in spans], max(1, run.recipe.training.workers))
+    for some, batch in zip(track(spans, "poses", console=run.console, disable=not spans), drawn, strict=True):
+        for name, values in _answered(run.device, network, batch):
             files[name][some] = values
             files[name].flush()
         write_whole(about, json.dumps({**of, "done": some.stop}).encode())
@@ -147,14 +150,13 @@ def _open(run: Run, mode: str) -> dict[str, np.memmap[Any, Any]]:
 
 
 @torch.no_grad()
-def _answered(run: Run, clips: list[Any]) -> Iterator[tuple[str, Any]]:
-    """The rows of some clips by file, in the order of `_open`."""
-    (labels,) = stacked(clips).values()
+def _answered(device: torch.device, network: MultitaskNetwork, batch: Batch) -> Iterator[tuple[str, Any]]:
+    """The rows of some clips by file, in the order of `_open`; ``network``: one that is `ready`."""
+    (labels,) = batch.values()
     n, t = labels["frames"].shape[:2]
-    frames = to_input(labels["frames"].to(run.device), labels["power"].to(run.device)).flatten(0, 1)
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bf16):
-        blocks, visual = run.network.estimate(frames.contiguous(memory_format=torch.channels_last))
-        features = joint_features(visual, soft_max_2d(blocks[-1].heat_maps))
+    frames = to_input(labels["frames"].to(device), labels["power"].to(device)).flatten(0, 1)
+    blocks, visual = network.estimate(frames.contiguous(memory_format=torch.channels_last))
+    features = joint_features(visual, soft_max_2d(blocks[-1].heat_maps))
     for name, x in (
         ("pose", blocks[-1].pose), ("visibility", blocks[-1].visibility), ("features", features.half()),
     ):  # fmt: skip

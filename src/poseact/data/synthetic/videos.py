@@ -32,6 +32,8 @@ _AROUND_MIDDLE = 0.15
 """How far from the middle of a captured clip a part of it may lie, as a share of what is left of it."""
 _SPEEDS = (0.8, 1.25)
 """A captured clip is played this many times as fast: a style that was not captured has its own pace."""
+_OTHER_SHARE = 3
+"""``other`` is all that has no name: networks are to be quiet about more than about one action."""
 _SHUTTER = 0.5
 """The share of the time between two frames in which the shutter is open."""
 _PELVIS = FIGURE36.index("pelvis")
@@ -165,8 +167,9 @@ class SyntheticVideos:
     - ``motions``: motion capture to perform, one clip after the other; a clip shorter than
       ``frames`` is shown whole, of a longer one the middle, and for stills any frame. Without it, the
       procedural ``actions``, drawn at random.
-    - ``both``: draw one of ``actions`` at random, and where ``motions`` has clips of it, perform one of
-      these in half of the videos, from about its middle, a little slower or faster.
+    - ``both``: draw one of ``actions`` at random, ``other`` three times as often as each, and where
+      ``motions`` has clips of it, perform one of these in half of the videos, from about its middle, a
+      little slower or faster.
     - ``photographs``: picture files to take backgrounds from.
 
     The joints are those of `skeleton.FIGURE36`, all valid, some outside the picture.
@@ -227,7 +230,9 @@ class SyntheticVideos:
         if self.motions is not None and not self.both:
             number = i % len(self.motions)
             return self.motions.actions[number], number, 1.0
-        action = self.actions[rng.integers(len(self.actions))]
+        more = _OTHER_SHARE - 1 if self.both and "other" in self.actions else 0
+        names = (*self.actions, *["other"] * more)
+        action = names[rng.integers(len(names))]
         clips = self._of_action.get(action, ())
         if not len(clips) or rng.random() >= 0.5:
             return action, None, 1.0
