@@ -101,8 +101,10 @@ def test_splits_share_their_labels(tmp_path):
     train, test = ActionFolders(tmp_path, "train"), ActionFolders(tmp_path, "test")
     assert train.actions == test.actions == ("a", "b", "c")
     assert [t.action for t in train] == [1, 2] and [t.action for t in test] == [0, 2]
-    for split in ("all", "val", "dev"):
-        with pytest.raises(UserError, match=rf"no split '{split}'; found: train, test"):
+    every = ActionFolders(tmp_path, "all")
+    assert [(t.action, t.name) for t in every] == [(t.action, t.name) for part in (train, test) for t in part]
+    for split in ("val", "dev"):
+        with pytest.raises(UserError, match=rf"no split '{split}'; found: train, test, all"):
             ActionFolders(tmp_path, split)
 
 

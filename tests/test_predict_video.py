@@ -409,6 +409,29 @@ def test_a_live_source_ends_with_all_results_when_interrupted(flat, tmp_path, mo
     assert again.frames == 12, "a live source begins anew"
 
 
+def test_what_a_killed_recording_left_is_not_deleted(flat, tmp_path, monkeypatch):
+    from fakes import people
+
+    monkeypatch.setattr(run, "open_source", lambda place: people.source([picture(160, 120)] * 50, live=True))
+
+    def killed(*about):
+        raise SystemExit
+
+    monkeypatch.setattr(run, "_finish", killed)
+    with pytest.raises(SystemExit):
+        predict_video("rtsp://camera/1", Bright(), tmp_path, RunOptions(FP32))
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UserError, match=r"another recording.*joints\.csv and overlay\.ts.*move it away"):
+        predict_video("rtsp://camera/1", Bright(), tmp_path, RunOptions(FP32))
+    assert left == {path.name: path.read_bytes() for path in tmp_path.iterdir()} and "joints.csv" in left
+
+
+def test_a_folder_that_is_begun_anew_is_no_longer_finished(video, flat, options, tmp_path):
+    (tmp_path / "done.json").write_text("{}")
+    VideoTask(str(flat), RunOptions(FP32, options.boxes, only=("csv",)))(video, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["joints.csv"]
+
+
 def test_a_task_answers_what_the_summary_of_many_videos_tells(video, flat, options, tmp_path):
     about = VideoTask(str(flat), RunOptions(FP32, options.boxes, only=("csv",)))(video, tmp_path)
     assert about == {"frames": COUNT, "answered": COUNT, "people": 2, "gaps": 0, "segments": 0}
@@ -449,6 +472,14 @@ def test_groups_of_uneven_times(tmp_path):
     path = grown(tmp_path / "a.ts", (8, 8, 8), times)
     remux(path, tmp_path / "a.mp4")
     assert np.allclose(VideoFile(tmp_path / "a.mp4").times, times - times[0], atol=1e-4)
+
+
+def test_a_video_of_more_than_a_day(tmp_path):
+    """MPEG-TS counts to 26.5 hours and begins again."""
+    times = 95_440 + np.arange(6)
+    path = grown(tmp_path / "a.ts", (2, 2, 2), times)
+    remux(path, tmp_path / "a.mp4")
+    assert np.allclose(VideoFile(tmp_path / "a.mp4").times, np.arange(6), atol=1e-4)
 
 
 def test_a_file_that_is_cut_plays_as_far_as_it_goes(tmp_path):

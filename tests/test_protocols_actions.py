@@ -234,10 +234,19 @@ def test_frames_of_overlapping_clips_and_crops_are_decoded_once():
 def test_labels_must_be_the_networks():
     network = scripted()
     network.action_labels = ("walk", "run")
-    with pytest.raises(UserError, match="labels: expected the network's action 2, 'run', got 'stand'"):
+    with pytest.raises(UserError, match=r"labels: expected actions of the network \(walk, run\), got stand"):
         evaluate_action(network, Tracks(), CPU)
     with pytest.raises(UserError, match="labels: expected the network's 3 actions, got 2"):
         evaluate_action(Scripted(None, actions=3), Tracks(), CPU)
+
+
+def test_a_set_may_have_fewer_actions_of_the_network_in_another_order():
+    network = Scripted(lambda frames, *_: sure([3] * len(frames), 4), actions=4)  # always "walk"
+    network.layout, network.action_labels = PA16, ("other", "stand", "run", "walk")
+    scores = evaluate_action(network, Tracks(count=3), CPU)  # walk, stand, walk
+    assert scores.actions == network.action_labels and scores.scores["accuracy"] == [2 / 3]
+    assert {name: row["accuracy"] for name, row in scores.by_action.items()} == {"stand": 0, "walk": 1}
+    assert scores.confusion[3].tolist() == [0, 0, 0, 2] and scores.confusion[1].tolist() == [0, 0, 0, 1]
 
 
 def test_nan_is_told():

@@ -12,7 +12,7 @@ from fakes import video as fake
 
 from poseact.errors import UserError
 from poseact.inference import source as module
-from poseact.inference.source import open_source, source_kind
+from poseact.inference.source import CAMERA_FPS, _rate, _StreamClock, open_source, source_kind
 from poseact.video import VideoFile
 
 
@@ -134,8 +134,8 @@ def test_the_newest_frame_wins_and_others_are_counted():
 
 def test_a_source_that_breaks_off_ends_with_a_gap():
     *frames, last = module._newest(reader(5, 0.02, broken=True), "the camera was unplugged")
-    assert len(frames) == 5 and all(f.image is not None for f in frames)
-    assert (last.image, last.reason, last.number) == (None, "the camera was unplugged", 5)
+    assert len(frames) + sum(f.dropped for f in frames) == 5 and all(f.image is not None for f in frames)
+    assert (last.image, last.reason, last.number) == (None, "the camera was unplugged", len(frames))
     assert last.time_s > frames[-1].time_s
 
 
@@ -212,6 +212,22 @@ def test_an_address(tmp_path, server):
     assert time.monotonic() - began > 0.4, "a file behind an address takes its time"
     # The first frames may be dropped too: time counts from the first that is looked at.
     assert np.allclose([f.time_s for f in frames], (np.array(shown) - shown[0]) / 60, atol=0.01)
+
+
+def test_a_streams_clock_may_jump():
+    clock = _StreamClock()
+    assert [clock.tell(t, now) for t, now in ((7.0, 0.5), (7.04, 0.6), (None, 0.7))] == pytest.approx(
+        [0, 0.04, 0.14], abs=1e-9
+    )
+    clock = _StreamClock()
+    stream = ((100, 0.0), (100.1, 0.1), (0.0, 0.2), (0.1, 0.3), (5000.0, 0.4), (5000.1, 0.5))
+    assert [clock.tell(*each) for each in stream] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    clock = _StreamClock()  # pictures of five seconds each, read at once
+    assert [clock.tell(5.0 * i, 0.0) for i in range(3)] == [0, 5, 10]
+
+
+def test_rates_that_no_camera_has():
+    assert [_rate(fps) for fps in (0, 15, 59.94, 90000)] == [CAMERA_FPS, 15, 59.94, CAMERA_FPS]
 
 
 def test_addresses_that_show_nothing(tmp_path, server):

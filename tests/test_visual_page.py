@@ -140,6 +140,8 @@ def test_time_is_that_of_the_frames_where_their_rate_changes(results):
     page = Page(result_page(results, (), ()))
     assert "0:05.6" in page.text and "0:06.4" in page.text and "0:11.2" in page.text
     nobody = replace(results, rows=rows[:0])
+    late = replace(results, last_s=20.0)  # as a live source tells
+    assert late.seconds([194, 199, 200]) == pytest.approx([(11.12 + 20) / 2, 20, 20 + 1 / 25])
     assert nobody.seconds([0, 50]).tolist() == [0, 2] and replace(results, fps=0.0).seconds(7) == 7
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     from poseact.memory import keep_freed_memory
 
     keep_freed_memory()
+    with suppress(ValueError):  # not in the main thread: nothing to be told
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be stopped is to be interrupted
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
     try:
         args.run(args, Console(stderr=False, soft_wrap=True, highlight=False))
     except UserError as error:
@@ -196,12 +203,15 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     boxes = (
         "CSV or JSON with frame,person,x,y,width,height, instead of finding one person: frames from 0 (all "
-        "where left out), people from 1, pixels of the upright picture from its top left, and room around "
+        "where empty), people from 1, pixels of the upright picture from its top left, and room around "
         "the person as in training: 1.5 times a tight box"
     )
     parser.add_argument("--boxes", type=Path, metavar="FILE", help=boxes)
     parser.add_argument(
-        "--stride", type=int, metavar="S", help="frames between those of a clip (as in training)"
+        "--stride",
+        type=int,
+        metavar="S",
+        help="from one frame of a clip to the next (as in training, by the video's rate)",
     )
     parser.add_argument("--blocks", type=int, metavar="K", help="stop after the first K blocks (all)")
     parser.add_argument("--precision", default="auto", metavar="P", help="auto, fp32 or bf16 (auto)")
@@ -210,7 +220,9 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height", type=float, metavar="M", help="of the person, for metres (1.7)")
     parser.add_argument("--threshold", type=float, metavar="P", help="probability that makes a segment (0.5)")
     parser.add_argument("--only", metavar="A,B", help="of video,json,csv,npz,bvh,timeline,page (all)")
-    parser.add_argument("--workers", type=int, metavar="N", help="many videos: processes (one a core)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="many videos: processes (one a core, at most 8)"
+    )
     parser.add_argument("--ray", action="store_true", help="many videos: through Ray Data")
 
 
@@ -639,9 +651,9 @@ def _info(args: argparse.Namespace, console: Console) -> None:
 
     if args.weights:
         from poseact.evaluation.card import METADATA, measured
-        from poseact.weights import SHIPPED, load_weights
+        from poseact.weights import load_weights
 
-        loaded = load_weights(SHIPPED.get(args.weights, args.weights))
+        loaded = load_weights(args.weights)
         parameters = sum(p.numel() for p in loaded.model.parameters())
         console.print(f"{args.weights}: {parameters / 1e6:.2f} M parameters")
         tables = measured(loaded.metadata)

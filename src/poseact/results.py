@@ -64,7 +64,8 @@ class Results:
       them by `chunks` and `column`, which let go of what was read.
     - ``layout``, ``actions``: names of the joints and of the actions.
     - ``source``: the file's name; ``fps``; ``size``: width and height in pixels; ``frames``: how many were
-      looked at, with and without an answer; ``gaps``: those without, in order.
+      looked at, with and without an answer; ``last_s``: when the last of them is shown, 0 where that is not
+      known; ``gaps``: those without an answer, in order.
     - ``assumption``: in words, what the metres rest on; empty in 2D.
     - ``weights``: the file's name and checksum, in words.
     """
@@ -76,6 +77,7 @@ class Results:
     fps: float
     size: tuple[int, int]
     frames: int
+    last_s: float = 0.0
     gaps: tuple[Gap, ...] = ()
     assumption: str = ""
     weights: str = ""
@@ -110,11 +112,13 @@ class Results:
 
     @cached_property
     def _times(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """The frames that have rows, the first frame in any case, and when they begin."""
+        """The frames that have rows, also the first, and the last where that is known; when they begin."""
         known, at = np.unique(self.column("frame"), return_index=True)
         times = self.column("time_s")[at]
         if not len(known) or known[0] > 0:
             known, times = np.array([0, *known.tolist()]), np.array([0.0, *times.tolist()])
+        if known[-1] < self.frames - 1 and self.last_s > times[-1]:
+            known, times = np.append(known, self.frames - 1), np.append(times, self.last_s)
         return known, times
 
     def chunks(self) -> Iterator[Rows]:

@@ -60,6 +60,7 @@ _SOUGHT_OVER = 8
 _ENCODER = "libx264"
 _TICK = Fraction(1, 90000)
 """What MPEG-TS counts time in, seconds."""
+_TURN = 1 << 33
 # Without B-frames, times of decoding ascend over the joints between groups, however uneven the frames are.
 # At x264's own preset, encoding costs several times what the network does.
 _IN_GROUP = {"bf": "0", "preset": "veryfast"}
@@ -680,12 +681,15 @@ def remux(grown: Path, path: Path) -> None:
     source, stream = _open(grown, "mpegts")
     with source, _written_whole(path) as container:
         copy = container.add_stream_from_template(stream)
-        first: int | None = None
+        first, last, turns = None, 0, 0
         for packet in _packets(source, stream):
             if packet.pts is None or packet.dts is None:
                 continue
             first = packet.pts if first is None else first
-            packet.pts, packet.dts = packet.pts - first, packet.dts - first
+            # MPEG-TS counts to 2^33 ticks, a little more than a day, and begins again.
+            turns += packet.dts < last - _TURN // 2
+            last = packet.dts
+            packet.pts, packet.dts = (x - first + turns * _TURN for x in (packet.pts, packet.dts))
             packet.stream = copy
             container.mux(packet)
 

@@ -70,7 +70,9 @@ def _synthetic(
         known = ", ".join(
             [*SYNTHETIC_SEEDS, *(f"{p}-{'both' if root else 'eight'}" for p in SYNTHETIC_SEEDS)]
         )
-        raise UserError(f"synthetic: unknown split {split!r}; expected one of {known}")
+        captured = part in SYNTHETIC_SEEDS and kind == "both"
+        remedy = "; give a file of motion capture for movements of both kinds" if captured else ""
+        raise UserError(f"synthetic: unknown split {split!r}; expected one of {known}{remedy}")
     motions = with_common_names(split_by_style(read_motions_npz(root), part)) if root else None
     if motions and kind == "both":
         motions = motions.of_actions(ACTIONS)

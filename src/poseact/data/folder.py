@@ -48,7 +48,7 @@ class _Video(NamedTuple):
 class ActionFolders:
     """The videos of a split under ``root``: a sequence of `Track` without joints, in the layout PA16.
 
-    ``split``: ``train``, ``val`` or ``test`` where the root has such folders, else ``all``.
+    ``split``: ``train``, ``val`` or ``test`` where the root has such folders; ``all``: every video.
     ``actions``: the names of the folders of all splits together, sorted, so that labels agree.
     ``damaged``: one message for each video that cannot be opened or shows no frame; those are left
     out. All videos are opened once, when the length, `lengths` or `damaged` is first asked for.
@@ -62,16 +62,19 @@ class ActionFolders:
         if not self.root.is_dir():
             raise UserError(f"{self.root}: no such folder; {_LAYOUT}")
         marked = {name: self.root / name for name in SPLITS[1:] if (self.root / name).is_dir()}
-        splits = marked or {"all": self.root}
-        if split not in splits:
-            raise UserError(f"{self.root}: no split {split!r}; found: {', '.join(splits)}")
-        listed = {name: _list_actions(folder) for name, folder in splits.items()}
+        if split != "all" and split not in marked:
+            raise UserError(f"{self.root}: no split {split!r}; found: {', '.join([*marked, 'all'])}")
+        listed = {name: _list_actions(folder) for name, folder in (marked or {"all": self.root}).items()}
         self.actions = tuple(sorted(set().union(*listed.values())))
-        if not listed[split]:
-            raise UserError(f"{splits[split]}: no video found; {_LAYOUT}")
         self._listed = [
-            (path, self.actions.index(action)) for action, paths in listed[split].items() for path in paths
+            (path, self.actions.index(action))
+            for name, videos in listed.items()
+            for action, paths in videos.items()
+            for path in paths
+            if split in ("all", name)
         ]
+        if not self._listed:
+            raise UserError(f"{marked.get(split, self.root)}: no video found; {_LAYOUT}")
 
     @property
     def lengths(self) -> Sequence[int]:

@@ -56,9 +56,10 @@ class Video:
 @dataclass(frozen=True)
 class Actions:
     """``videos`` with a label that could be read, their ``places`` in the data set, how many had none, and
-    the messages of the others.
+    the messages of the others. ``labels``: what they and the answers are numbered by.
     """
 
+    labels: tuple[str, ...]
     videos: list[Video]
     places: list[int]
     unlabelled: int
@@ -125,10 +126,11 @@ def measure_actions(
     """Every video of the set through the network, by the protocol's clips, crops, boxes and poses.
 
     Shared out where `torch.distributed` runs: each process returns the same whole answer. Raises
-    `UserError` where over 1 % of the videos are unreadable, on labels that are not the network's, and
+    `UserError` where over 1 % of the videos are unreadable, on labels that the network does not have, and
     where the network answers what is not finite.
     """
-    check_labels(network, source)
+    boxes = _authors_boxes(source) if protocol.boxes == "authors" else {}
+    source = _in_labels_of(network, source)
     start = time.monotonic()
     setting = _Setting(
         network=ready(network, device, precision="fp32"),
@@ -136,7 +138,7 @@ def measure_actions(
         source=source,
         protocol=protocol,
         size=size or network.size,
-        boxes=_authors_boxes(source) if protocol.boxes == "authors" else {},
+        boxes=boxes,
     )
     rows: list[tuple[int, Video | str | None]] = []
     groups = own_groups(len(source), TRACKS)
@@ -156,27 +158,52 @@ def measure_actions(
             f"the network answers numbers that are not finite for {broken} of {len(videos)} videos; "
             "its weights are damaged, or its training broke down"
         )
-    return Actions(videos, places, sum(row is None for row in everyone), damaged, sum(times))
+    unlabelled = sum(row is None for row in everyone)
+    return Actions(tuple(source.actions), videos, places, unlabelled, damaged, sum(times))
 
 
-def check_labels(network: MultitaskNetwork, source: TrackSource) -> None:
-    """Raise `UserError` where the network's actions are not those of the data set, in its order."""
+class _Relabelled:
+    """A data set of videos whose actions are numbered as in ``labels``, which has all of them."""
+
+    def __init__(self, source: TrackSource, labels: tuple[str, ...]) -> None:
+        self.source, self.actions, self.layout = source, labels, source.layout
+        self._numbers = [labels.index(name) for name in source.actions]
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        return self.source.lengths
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, i: int) -> Track:
+        track = self.source[i]
+        return track if track.action is None else replace(track, action=self._numbers[track.action])
+
+
+def _in_labels_of(network: MultitaskNetwork, source: TrackSource) -> TrackSource:
+    """The data set with its actions numbered as the network's.
+
+    It may have fewer, in another order. Raises `UserError` where one is none of the network's.
+    """
     if not network.actions:
         raise UserError("the network recognises no actions; give one that does, or score its poses")
     if not is_tracks(source) or not source.actions:
         raise UserError("the data set has no action labels; expected videos with a label each")
     labels = tuple(getattr(network, "action_labels", ()))
-    if network.actions != len(source.actions):
+    remedy = "train the network for this set, or give the set that it was trained for"
+    if not labels and network.actions != len(source.actions):
         raise UserError(
             f"labels: expected the network's {network.actions} actions, got {len(source.actions)} in the "
-            "data set; train the network for this set, or give the set that it was trained for"
+            f"data set; {remedy}"
         )
-    if labels and labels != tuple(source.actions):
-        at = next(i for i, pair in enumerate(zip(labels, source.actions, strict=True)) if pair[0] != pair[1])
+    unknown = [name for name in source.actions if name not in labels]
+    if labels and unknown:
         raise UserError(
-            f"labels: expected the network's action {at + 1}, {labels[at]!r}, got {source.actions[at]!r} "
-            "in the data set; train the network for this set, or give the set that it was trained for"
+            f"labels: expected actions of the network ({', '.join(labels)}), got {', '.join(unknown[:5])} "
+            f"in the data set; {remedy}"
         )
+    return source if labels in ((), tuple(source.actions)) else _Relabelled(source, labels)
 
 
 def _layout(network: MultitaskNetwork, source: TrackSource, protocol: Protocol) -> Layout:
@@ -362,12 +389,12 @@ def _combined(answers: list[FloatArray], protocol: Protocol) -> FloatArray | Non
     return np.asarray(product / product.sum(-1, keepdims=True), np.float64)
 
 
-def action_scores(measured: Actions, actions: tuple[str, ...], protocol: Protocol) -> ActionScores:
+def action_scores(measured: Actions, protocol: Protocol) -> ActionScores:
     """Accuracy of every block of both streams, and of the aggregation, which is what is reported.
 
     Raises `UserError` where no video has a label.
     """
-    videos = measured.videos
+    videos, actions = measured.videos, measured.labels
     if not videos:
         raise UserError("no labelled video to score; check --root and --split")
     truth = np.array([video.action for video in videos], np.int64)

@@ -79,7 +79,7 @@ def action_sheet(
         cell = _crop(image, answer.joints, answer.visibility, layout, box)
         chosen = int(video.probabilities[-1].argmax())
         right = chosen == video.action
-        text = source.actions[chosen] + ("" if right else f" ({source.actions[video.action]})")
+        text = measured.labels[chosen] + ("" if right else f" ({measured.labels[video.action]})")
         cells.append(_captioned(cell, text, _RIGHT_ANSWER if right else _WRONG_ANSWER))
     return contact_sheet(cells or [np.full((CELL, CELL, 3), 32, np.uint8)], columns=6, cell=CELL)
 

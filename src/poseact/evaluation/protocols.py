@@ -56,4 +56,4 @@ def evaluate_action(
     Raises `UserError` also where the set's labels are not the network's, or it has none.
     """
     measured = measure_actions(network, source, device, protocol, console, size)
-    return action_scores(measured, tuple(source.actions), protocol)
+    return action_scores(measured, protocol)

@@ -99,7 +99,7 @@ def run_job(
     if not is_tracks(source):
         raise UserError(f"{job.names['data']}: single images have no actions to score; use --task pose")
     actions = measure_actions(network, source, job.device, protocol, console)
-    scores = action_scores(actions, tuple(source.actions), protocol)
+    scores = action_scores(actions, protocol)
     if json is None or not job.main:
         return scores, []
     return scores, _write(job, scores, json, action_sheet(network, network.layout, source, actions, protocol))

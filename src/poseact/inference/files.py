@@ -111,6 +111,6 @@ def _write(
         tables_only = [path.name for path in written[len(overlays) :]]
         page = result_page(results, (), tables_only, pictures=[path.name for path in overlays])
         with writing(out):
-            write_whole(out / OUTPUTS["page"], page.encode())
+            write_whole(out / OUTPUTS["page"], page.encode("utf-8", "replace"))
         written.append(out / OUTPUTS["page"])
     return tuple(written)

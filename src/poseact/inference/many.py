@@ -457,7 +457,7 @@ def _write_summary(out: Path, outcomes: Sequence[Outcome], lost: int) -> tuple[P
     writer.writerows(rows)
     table, full = out / "summary.csv", out / "summary.json"
     try:
-        write_whole(table, text.getvalue().encode())
+        write_whole(table, text.getvalue().encode("utf-8", "backslashreplace"))
         write_whole(full, json.dumps({"videos": rows, "workers_lost": lost}, indent=1).encode())
     except OSError as error:
         raise UserError(f"{out}: expected a folder that can be written, got {error.strerror}") from None

@@ -36,6 +36,7 @@ from poseact.export.bvh import ROOT, write_bvh
 from poseact.export.tables import csv_header, csv_lines, write_coco, write_npz
 from poseact.inference.boxes import GivenBoxes
 from poseact.inference.device import pick_device
+from poseact.inference.many import DONE
 from poseact.inference.predictor import ready
 from poseact.inference.smoothing import Smoothing
 from poseact.inference.source import open_source
@@ -248,7 +249,12 @@ class _Record:
             if identity and (self.out / STATE).exists():
                 self._resume()
                 return
-            for path in (*known_files(self.out), *(self.out / name for name in (STATE, ROWS, VIDEO))):
+            if not identity and (self.out / STATE).exists():
+                raise UserError(
+                    f"{self.out}: holds what another recording left when it was killed ({CSV} and {VIDEO} "
+                    "can be opened as they are); move it away, or give another --out"
+                )
+            for path in known_files(self.out):
                 path.unlink(missing_ok=True)
             (self.out / ROWS).touch()
             if self.options.wants("csv"):
@@ -306,6 +312,7 @@ class _Record:
         about = {
             "identity": self._identity,
             "counts": [self.frames, self.answered, self.dropped],
+            "seconds": self.seconds,
             "lengths": lengths,
             "gaps": [vars(gap) for gap in self.gaps],
         }
@@ -323,6 +330,7 @@ class _Record:
             identity, lengths = dict(about["identity"]), dict(about["lengths"])
             self._check(path, identity)
             self.frames, self.answered, self.dropped = map(int, about["counts"])
+            self.seconds = float(about["seconds"])
             self.gaps = [Gap(**gap) for gap in about["gaps"]]
             self.stream.restore({name.removeprefix("stream."): values for name, values in state.items()})
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -367,7 +375,7 @@ def add_gap(gaps: list[Gap], frame: int, reason: str) -> None:
 def known_files(out: Path) -> list[Path]:
     """What an earlier run has left in a folder."""
     people = [path for path in out.glob("person-*.bvh") if path.stem.removeprefix("person-").isdecimal()]
-    return [*(out / name for name in OUTPUTS.values()), *people]
+    return [*(out / name for name in (*OUTPUTS.values(), STATE, ROWS, VIDEO, DONE)), *people]
 
 
 def check_apart(source: str | Path | int, out: Path) -> None:
@@ -449,7 +457,8 @@ def _finish(record: _Record, weights: str, fps: float) -> Summary:
 def results_of(
     stream: Stream, rows: Rows, frames: int, gaps: Sequence[Gap], weights: str, seconds: float = 0.0
 ) -> Results:
-    """Everything that was answered about the source of a stream, the last frame of it after ``seconds``.
+    """Everything that was answered about the source of a stream, the last frame of it after ``seconds``
+    where those are known.
 
     The rate of a live source is that of the frames that were looked at.
     """
@@ -462,6 +471,7 @@ def results_of(
         fps=(frames - 1) / seconds if measured else stream.source.fps,
         size=stream.source.size,
         frames=frames,
+        last_s=seconds,
         gaps=tuple(gaps),
         assumption=assumptions(stream),
         weights=weights,
@@ -477,9 +487,6 @@ def _write(
     def done(name: str) -> None:
         written.append(out / name)
 
-    if wants("video") and _length(out / VIDEO):
-        remux(out / VIDEO, out / OUTPUTS["video"])
-        done(OUTPUTS["video"])
     if wants("json"):
         write_coco(out / OUTPUTS["json"], results, segments)
         done(OUTPUTS["json"])
@@ -496,6 +503,9 @@ def _write(
         with writing(out):
             write_whole(out / OUTPUTS["timeline"], draw_timeline(results, segments, window))
         done(OUTPUTS["timeline"])
+    if wants("video") and _length(out / VIDEO):
+        remux(out / VIDEO, out / OUTPUTS["video"])
+        done(OUTPUTS["video"])
     if wants("page"):
         names = [path.name for path in written]
         video, timeline = (OUTPUTS[n] if OUTPUTS[n] in names else None for n in ("video", "timeline"))

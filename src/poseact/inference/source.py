@@ -34,6 +34,8 @@ TIMEOUT_S = 10.0
 """How long an address may keep silent."""
 CAMERA_FPS = 30.0
 """Of a live source that does not tell its rate."""
+MOST_FPS = 240.0
+"""A live source that tells more tells what its clock counts in."""
 # Playlists that come over a network may not name files of this machine.
 _PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,rtp,srtp,rtsp,rtmp,rtmps,crypto,data"
 
@@ -195,29 +197,51 @@ def _address(text: str) -> Source:
         container.close()
         raise UserError(f"{text}: expected a stream, but it ended before its first frame; check the address")
     (width, height), turn = square_size(stream.width, stream.height, stream), turn_of(shown)
+    # A file behind an address would be over before its first frames are looked at.
+    paced = bool(container.duration) or container.size > 0
 
     def read(stopped: threading.Event) -> _Timed:
-        reformatter, began, first = VideoReformatter(), time.monotonic(), None
+        reformatter, began, clock = VideoReformatter(), time.monotonic(), _StreamClock()
         with container:
             for frame in chain([shown], decoded):
-                if frame is None:
-                    yield time.monotonic() - began, None
-                    continue
-                at = time.monotonic() - began if frame.time is None else float(frame.time)
-                first = at if first is None else first
-                # A file behind an address would be over before its first frames are looked at.
-                if stopped.wait(max(0.0, at - first - (time.monotonic() - began))):
+                now = time.monotonic() - began
+                at = clock.at if frame is None else clock.tell(frame.time, now)
+                if paced and stopped.wait(max(0.0, at - now)):
                     return
-                rgb = reformatter.reformat(frame, width, height, "rgb24", threads=1)
-                image = None if frame.is_corrupt else upright(np.asarray(rgb.to_ndarray(), np.uint8), turn)
-                yield at - first, image
+                image = None
+                if frame is not None and not frame.is_corrupt:
+                    rgb = reformatter.reformat(frame, width, height, "rgb24", threads=1)
+                    image = upright(np.asarray(rgb.to_ndarray(), np.uint8), turn)
+                yield at, image
 
-    name, fps = (
-        text.rsplit("@", maxsplit=1)[-1],
-        float(stream.average_rate or stream.guessed_rate or CAMERA_FPS),
-    )
     size = (height, width) if turn[0] else (width, height)
-    return Source(name, fps, size, lambda _: _newest(read, "the stream broke off"))
+    rate = _rate(float(stream.average_rate or stream.guessed_rate or 0))
+    name = text.rsplit("@", maxsplit=1)[-1]
+    return Source(name, rate, size, lambda _: _newest(read, "the stream broke off"))
+
+
+class _StreamClock:
+    """``at``: seconds since a stream's first frame, by its own clock unless that jumps."""
+
+    def __init__(self) -> None:
+        self.at, self._heard = 0.0, 0.0
+        self._shift: float | None = None
+
+    def tell(self, told: float | None, now: float) -> float:
+        """The time of the next frame, of which the stream tells ``told``, and which comes at ``now``."""
+        told = now if told is None else told
+        shift = -told if self._shift is None else self._shift
+        step, passed = told + shift - self.at, now - self._heard
+        if not 0 <= step <= passed + TIMEOUT_S:  # it began again, or went on from elsewhere
+            shift += passed - step
+            step = passed
+        self.at, self._heard, self._shift = self.at + step, now, shift
+        return self.at
+
+
+def _rate(fps: float) -> float:
+    """Frames a second as a live source tells them, where that can be."""
+    return fps if 1 <= fps <= MOST_FPS else CAMERA_FPS
 
 
 def _decoded(
@@ -251,8 +275,7 @@ def _camera(number: int) -> Source:
             capture.release()
 
     size = (image.shape[1], image.shape[0])
-    rate = fps if 1 <= fps <= 1000 else CAMERA_FPS
-    return Source(f"camera {number}", rate, size, lambda _: _newest(read, "the camera was unplugged"))
+    return Source(f"camera {number}", _rate(fps), size, lambda _: _newest(read, "the camera was unplugged"))
 
 
 _Timed = Generator[tuple[float, Image | None], None, None]

@@ -86,7 +86,7 @@ def _clock(seconds: float) -> str:
 
 def _link(name: str) -> str:
     """A path below the page as an address: nothing in it is markup, a scheme or a place elsewhere."""
-    return html.escape(quote(f"./{PurePosixPath(name)}"))
+    return html.escape(quote(f"./{PurePosixPath(name)}", errors="surrogateescape"))
 
 
 def _segment_table(segments: Sequence[Segment], no_action: str, seeks: bool) -> list[str]:

@@ -47,10 +47,8 @@ def load_model(source: str | Path = DEFAULT_WEIGHTS) -> MultitaskNetwork:
         )
     if path.is_dir() and ((path / DESCRIPTION).is_file() or name not in (*SHIPPED, *RELEASED, *PRESETS)):
         return load_export(path)
-    if path.suffix == ".safetensors" or path.is_file():
+    if path.suffix == ".safetensors" or path.is_file() or name in SHIPPED:
         return _from_file(path)
-    if name in SHIPPED:
-        return _from_file(SHIPPED[name])
     if name in RELEASED:
         converted = cache_folder() / f"{name}.safetensors"
         if not converted.is_file():

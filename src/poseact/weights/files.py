@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from poseact.errors import UserError
 from poseact.network import MultitaskNetwork, build
 from poseact.skeleton import LAYOUTS, Layout
+from poseact.weights.registry import SHIPPED
 
 FORMAT = "poseact"
 REMEDY = "download, convert or train it again"
@@ -95,12 +96,13 @@ def check_target(path: Path) -> None:
 
 
 def load_weights(path: str | Path) -> WeightFile:
-    """Read a weight file and build its network, in float32 and eval mode.
+    """Read a weight file, or the package's own by name, and build its network, in float32 and eval mode.
 
     Strict: raises ``UserError`` on a file that is missing, cut short, of another kind or
     altered, and on tensors that are missing, left over or of another shape or type.
     """
     path = Path(path)
+    path = path if path.is_file() else SHIPPED.get(str(path), path)
     if not path.is_file():
         raise UserError(f"{path}: expected a weight file, found none; check the path")
     tensors, metadata = _read(path)
