@@ -409,6 +409,27 @@ def test_a_live_source_ends_with_all_results_when_interrupted(flat, tmp_path, mo
     assert again.frames == 12, "a live source begins anew"
 
 
+def test_a_service_that_is_told_to_stop_ends_with_all_results(flat, tmp_path, monkeypatch):
+    from fakes import people
+
+    source = people.source([picture(160, 120)] * 50, live=True)
+    monkeypatch.setattr(run, "open_source", lambda place: source)
+    add, before = Stream.add, signal.getsignal(signal.SIGTERM)
+
+    def stopped(self, frames):
+        if frames[0].number == 12:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return add(self, frames)
+
+    monkeypatch.setattr(Stream, "add", stopped)
+    out = tmp_path / "out"
+    try:
+        code = main(["predict", "rtsp://camera/1", "--weights", str(flat), "--out", str(out)])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert code == 0 and len(pixels(out / "overlay.mp4")) == 12 and (out / "index.html").exists()
+
+
 def test_what_a_killed_recording_left_is_not_deleted(flat, tmp_path, monkeypatch):
     from fakes import people
 
@@ -424,6 +445,21 @@ def test_what_a_killed_recording_left_is_not_deleted(flat, tmp_path, monkeypatch
     with pytest.raises(UserError, match=r"another recording.*joints\.csv and overlay\.ts.*move it away"):
         predict_video("rtsp://camera/1", Bright(), tmp_path, RunOptions(FP32))
     assert left == {path.name: path.read_bytes() for path in tmp_path.iterdir()} and "joints.csv" in left
+
+
+def test_two_processes_do_not_write_into_one_folder(video, flat, options, tmp_path):
+    inside = []
+
+    class Second(Bright):
+        def estimate(self, frames):
+            if not inside:
+                inside.append(True)
+                with pytest.raises(UserError, match="another process is at work there"):
+                    predict_video(video, load_model(flat), tmp_path, RunOptions(FP32, options.boxes))
+            return super().estimate(frames)
+
+    done = predict_video(video, Second(), tmp_path, RunOptions(FP32, options.boxes, only=("csv",)))
+    assert inside and done.frames == COUNT and [path.name for path in tmp_path.iterdir()] == ["joints.csv"]
 
 
 def test_a_folder_that_is_begun_anew_is_no_longer_finished(video, flat, options, tmp_path):

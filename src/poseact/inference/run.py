@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -62,7 +63,7 @@ OUTPUTS = {
     "page": "index.html",
 }
 """What a result folder holds, by the names that choose them."""
-STATE, ROWS, CSV, VIDEO = "state.npz", "rows.bin", "joints.csv", "overlay.ts"
+STATE, ROWS, CSV, VIDEO, LOCK = "state.npz", "rows.bin", "joints.csv", "overlay.ts", ".lock"
 _FORMAT = "1"
 _LARGEST_BEAT = 64
 _REMEDY = "delete the folder, or give another --out"
@@ -167,18 +168,40 @@ def predict_video(
     opened, told = stream.source, weights_text(weights, network)
     record = _Record(out, stream, options)
     identity = {} if opened.live else _identity(Path(str(source)), told, options)
-    record.open(identity)
-    began, first = time.monotonic(), record.frames
+    with _alone_in(out):
+        record.open(identity)
+        began, first = time.monotonic(), record.frames
+        try:
+            _work(stream, record, console)
+        except KeyboardInterrupt:
+            if not opened.live:
+                raise
+        record.save()
+        if not record.frames:
+            raise UserError(
+                f"{opened.name}: expected a video, but it ended before its first frame; try again"
+            )
+        fps = (record.frames - first) / max(1e-9, time.monotonic() - began)
+        return _finish(record, told, fps)
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Make the folder and keep other processes out of it, as long as this one lives."""
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(
+                f"{out}: another process is at work there; wait for it, or give another --out"
+            ) from None
     try:
-        _work(stream, record, console)
-    except KeyboardInterrupt:
-        if not opened.live:
-            raise
-    record.save()
-    if not record.frames:
-        raise UserError(f"{opened.name}: expected a video, but it ended before its first frame; try again")
-    fps = (record.frames - first) / max(1e-9, time.monotonic() - began)
-    return _finish(record, told, fps)
+        yield
+    finally:
+        (out / LOCK).unlink(missing_ok=True)
+        lock.release()
 
 
 def open_stream(
@@ -245,7 +268,6 @@ class _Record:
         """Go on with what lies in the folder, or begin; without an ``identity`` always begin."""
         self._identity = dict(identity)
         with writing(self.out):
-            self.out.mkdir(parents=True, exist_ok=True)
             if identity and (self.out / STATE).exists():
                 self._resume()
                 return
