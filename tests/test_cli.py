@@ -40,6 +40,22 @@ def test_evaluate_writes_one_object(weight_file, tmp_path, capsys):
     assert set(content["by_joint"]) <= set(poseact.skeleton.LSP14.joints)
     shown = capsys.readouterr().out
     assert "device: " in shown and "block 2" in shown
+    assert main([*arguments, "--count", "2", "--json", str(out)]) == 0
+    assert json.loads(out.read_text())["samples"] == 2
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path, capsys):
+    fake.write(tmp_path / "lspet", count=2)
+    for verb in (["show", "--out", str(tmp_path)], ["pack", "--out", "/dev/null/x"]):
+        assert main(["data", *verb, "lspet", "--root", str(tmp_path / "lspet")]) == 2
+        told = capsys.readouterr().err.splitlines()
+        assert len(told) == 1 and told[0].startswith(f"poseact: {verb[2]}") and "permissions" in told[0]
+
+
+def test_a_count_of_nothing(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", "--weights", "w", "--data", "lspet", "--count", "0"])
+    assert "at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("argv", "message"), [

@@ -56,6 +56,14 @@ def test_drawn_clips_use_the_strides_and_all_places():
     assert min(a for a, _ in ends) == 0 and max(b for _, b in ends) == 39
 
 
+def test_drawn_clips_show_somebody():
+    track = Tracks(frames=60, hidden=tuple(range(25, 60)))[0]
+    starts = [int(draw_clip(track, 8, (2,), np.random.default_rng(i)).indices[0]) for i in range(200)]
+    assert min(starts) == 0 and 20 < max(starts) <= 24
+    with pytest.raises(UserError, match="no frame of"):
+        draw_clip(Tracks(hidden=tuple(range(20)))[0], 8, (1,), np.random.default_rng(0))
+
+
 def test_clips_of_a_short_video_begin_anywhere():
     """No stride of 2 or 3 fits: clips of 8 of 15 frames begin at 0 to 7, all alike."""
     track = Tracks(frames=15)[0]

@@ -302,14 +302,15 @@ def test_kill_and_resume_equals_the_uninterrupted_run(tmp_path, overrides):
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_a_whole_state_and_resumes(tmp_path, overrides):
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_a_whole_state_and_resumes(tmp_path, overrides, told):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     train(read_recipe("lspet.yaml", overrides), whole, QUIET)
     process = start(cut, overrides, stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("epoch"):
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(told)
     rest = process.stdout.read()
     assert process.wait(timeout=60) == 130 and "the same command goes on" in rest
     assert checkpoint.load(cut / "last.pt")["progress"]["epoch"] >= 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fakes import mpii, penn_action
+from fakes import lspet, mpii, penn_action
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -439,3 +439,78 @@ def test_a_kept_stage_from_end_to_end(roots, weights, tmp_path):
 def test_keeping_needs_frozen_estimated_poses_of_one_size(override, roots):
     with pytest.raises(UserError, match=r"training\.kept"):
         read_chain("penn-action.yaml", [*roots, "network.weights=w", "training.kept=true", override])
+
+
+def test_a_kept_stage_whose_weights_could_not_be_written_is_finished_by_the_same_command(
+    roots, weights, tmp_path, monkeypatch
+):
+    chain = read_chain(
+        "penn-action.yaml", [*roots, *SMALL, f"network.weights={weights}", "training.kept=true"]
+    )
+    export = Run.export
+    monkeypatch.setattr(Run, "export", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(UserError, match="No space left"):
+        train_chain(chain, tmp_path / "run", QUIET)
+    monkeypatch.setattr(Run, "export", export)
+    assert train_chain(chain, tmp_path / "run", QUIET).exists()
+    (tmp_path / "run" / "kept").mkdir()  # a kill came before it was removed
+    train_chain(chain, tmp_path / "run", QUIET)
+    assert not (tmp_path / "run" / "kept").exists()
+
+
+def test_the_disk_sets_kept_answers_aside_before_they_are_mapped(roots, weights, tmp_path, monkeypatch):
+    """A page that does not fit would end the process."""
+    run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true")
+    kept_module._open(run, "w+")
+    for path in (tmp_path / "run" / "kept").glob("*.npy"):
+        assert path.stat().st_blocks * 512 >= path.stat().st_size > 0
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(os, "posix_fallocate", lambda *_: (_ for _ in ()).throw(full))
+    with pytest.raises(OSError, match="No space"):
+        keep_answers(run)
+
+
+def test_keeping_needs_videos(roots, weights, tmp_path):
+    lspet.write(tmp_path / "lspet", count=8)
+    mixed = "data.train={lspet: {split: all}, penn-action: {split: all}}"
+    changed = [x for x in SMALL if "data.train" not in x]
+    more = [mixed, f"roots.lspet={tmp_path / 'lspet'}", "training.kept=true"]
+    chain = read_chain("penn-action.yaml", [*roots, *changed, f"network.weights={weights}", *more])
+    with pytest.raises(UserError, match="expected sets of videos alone"):
+        train_chain(chain, tmp_path / "run", QUIET)
+    alone = ["data.train={lspet: {split: all}}", more[1]]
+    chain = read_chain("penn-action.yaml", [*roots, *changed, f"network.weights={weights}", *alone])
+    with pytest.raises(UserError, match="expected a set of videos, to learn actions; got lspet"):
+        train_chain(chain, tmp_path / "other", QUIET)
+
+
+def test_several_processes_leave_alone_what_a_batch_has_no_gradient_for(roots, weights, tmp_path):
+    """Stills alone: the heads of actions neither move nor decay."""
+    lspet.write(tmp_path / "lspet", count=8)
+    mixed = "data.train={lspet: {split: all, share: 3}, penn-action: {split: all, share: 1}}"
+    changed = [x for x in SMALL if "data.train" not in x]
+    more = [
+        mixed,
+        f"roots.lspet={tmp_path / 'lspet'}",
+        "network.width=16",
+        "network.blocks=1",
+        "network.frames=4",
+    ]
+    run = Run(read_chain("penn-joint.yaml", [*roots, *changed, *more])[-1], tmp_path / "run", QUIET)
+    (batch,) = list(training_loader(run.examples(0), run.sets.shares, 4, 0))[:1]
+    run.accelerator = TwoProcesses()
+    step(run, batch)  # now the optimiser has momenta
+    heads = {n: p for n, p in run.network.named_parameters() if n.split(".")[0] in ACTION_PARTS}
+    before = {name: p.detach().clone() for name, p in heads.items()}
+    step(run, {"stills": batch["stills"]})
+    assert before and all(torch.equal(before[name], p) for name, p in heads.items())
+
+
+class TwoProcesses:
+    """An accelerator whose other process has the same batch."""
+
+    process_index, num_processes, is_main_process = 0, 2, True
+
+    def reduce(self, values, reduction):
+        assert reduction == "sum"
+        return 2 * values

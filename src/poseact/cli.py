@@ -20,6 +20,7 @@ from poseact.tables import bench_table, calibration_tables, narrow_table, report
 
 DATA_NAMES = "mpii, human36m, penn-action, ntu, lspet, coco, folder or synthetic"
 DESCRIPTION = "2D and 3D pose, and the action, of a person in images, from one network."
+COUNT = "so many synthetic videos; of another set at most so many, evenly spaced"
 
 SHOWN_MESSAGES = 20
 
@@ -46,6 +47,13 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        place = error.filename2 or error.filename
+        if place is None:
+            raise
+        told = f"{place}: {error.strerror}; see to the path, the disk's space and the permissions"
+        print(f"poseact: {told}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -66,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     _weights_option(evaluate)
     evaluate.add_argument("--data", required=True, metavar="NAME", help=f"data set: {DATA_NAMES}")
     _root_options(evaluate)
-    evaluate.add_argument("--count", type=int, metavar="N", help="synthetic videos")
+    evaluate.add_argument("--count", type=_above_zero, metavar="N", help=COUNT)
     _rule_options(evaluate)
     evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="write the scores, and examples")
     evaluate.add_argument(
@@ -108,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     show = _verb(jobs, "show", _data_show, "a picture of samples, before and after augmentation")
     _data_options(show)
     show.add_argument("--out", type=Path, default=Path("samples.png"), metavar="OUT.png")
-    show.add_argument("--count", type=int, default=18, metavar="N", help="samples on the sheet (18)")
+    show.add_argument("--count", type=_above_zero, default=18, metavar="N", help="samples on the sheet (18)")
     show.add_argument("--seed", type=int, default=0, metavar="N", help="which samples and which draws (0)")
     show.add_argument("--augmentation", default="paper", metavar="A", help="named ranges (paper)")
     pack = _verb(jobs, "pack", _data_pack, "person crops in few large files, for slow or remote disks")
@@ -117,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument(
         "--size", type=int, default=256, metavar="PX", help="most pixels of a person's box (256)"
     )
-    pack.add_argument("--count", type=int, metavar="N", help="synthetic videos (500)")
+    pack.add_argument("--count", type=_above_zero, metavar="N", help=COUNT)
     pack.add_argument("--frames", type=int, default=48, metavar="F", help="of a synthetic video (48)")
     pack.add_argument(
         "--photographs", type=Path, metavar="DIR", help="pictures for what is behind synthetic people"
@@ -139,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("target", type=Path, metavar="OUT.safetensors")
     calibrate.add_argument("--data", required=True, metavar="NAME", help=f"data set: {DATA_NAMES}")
     _root_options(calibrate)
-    calibrate.add_argument("--count", type=int, metavar="N", help="synthetic videos")
+    calibrate.add_argument("--count", type=_above_zero, metavar="N", help=COUNT)
     calibrate.add_argument("--actions", action="store_true", help="the probabilities of actions, not joints")
 
     release = _verb(
@@ -230,7 +238,7 @@ def _render_options(parser: argparse.ArgumentParser) -> None:
     forms = "clips, mpii, human36m, penn-action or ntu"
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the set")
     parser.add_argument("--form", default="clips", metavar="FORM", help=f"{forms} (clips)")
-    parser.add_argument("--count", type=int, metavar="N", help="videos, or people for mpii (by form)")
+    parser.add_argument("--count", type=_above_zero, metavar="N", help="videos, or people for mpii (by form)")
     parser.add_argument("--frames", type=int, metavar="F", help="frames of a video (by form)")
     parser.add_argument("--size", metavar="HxW", help="pixels, or one number for a square (by form)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which people, motions, scenes (0)")
@@ -512,6 +520,13 @@ def _bench(args: argparse.Namespace, console: Console) -> None:
         console.print(f"written: {args.json}", markup=False)
 
 
+def _above_zero(text: str) -> int:
+    """For argparse, which tells what is wrong with a ``ValueError``'s argument."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
+    return number
+
+
 def _numbers(name: str, text: str | None) -> list[int] | None:
     """Whole numbers with commas between them."""
     try:
@@ -562,9 +577,11 @@ def _data_show(args: argparse.Namespace, console: Console) -> None:
 
 def _data_pack(args: argparse.Namespace, console: Console) -> None:
     from poseact.data import open_data
+    from poseact.data.loading import chosen
     from poseact.data.pack import pack
 
-    source = open_data(args.data, args.root, args.split, args.count, args.frames, args.photographs)
+    opened = open_data(args.data, args.root, args.split, args.count, args.frames, args.photographs)
+    source = chosen(opened, args.count)
     damaged = pack(source, args.data, args.split, args.out, args.size, console, args.raw)
     console.print(f"packed: {args.out / args.split}; use --root {args.out} with --split {args.split}")
     for message in damaged:

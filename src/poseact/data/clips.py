@@ -101,11 +101,16 @@ def draw_still(track: Track, rng: np.random.Generator) -> Sample:
 def draw_clip(track: Track, count: int, strides: tuple[int, ...], rng: np.random.Generator) -> Clip:
     """A clip of ``count`` frames at a random place, with a stride drawn from ``strides``.
 
-    In a video that is shorter than that, with the largest stride that fits (`video.clip_indices`).
+    Among those that show somebody, where there are any. In a video that is shorter than that, with the
+    largest stride that fits (`video.clip_indices`).
     """
     stride = max(1, min(int(rng.choice(strides)), len(track) // count))
-    start = int(rng.integers(max(1, len(track) - (count - 1) * stride)))
-    return clip(track, clip_indices(len(track), count, stride, start))
+    starts = np.arange(max(1, len(track) - (count - 1) * stride))
+    shown = np.asarray(np.isfinite(track.boxes).all(1))
+    if len(track) >= count and not shown.all():
+        sees = shown[starts[:, None] + stride * np.arange(count)].any(1)
+        starts = starts[sees] if sees.any() else starts
+    return clip(track, clip_indices(len(track), count, stride, int(starts[rng.integers(len(starts))])))
 
 
 class Stills:

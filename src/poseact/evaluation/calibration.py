@@ -21,7 +21,7 @@ from scipy.special import logsumexp, softmax
 
 from poseact.data import open_data
 from poseact.data.clips import TrackSource, is_tracks
-from poseact.data.loading import DAMAGED_SHARE, SampleSource
+from poseact.data.loading import DAMAGED_SHARE, SampleSource, chosen
 from poseact.errors import UserError
 from poseact.evaluation.actions import measure_actions
 from poseact.evaluation.metrics import BoolArray, FloatArray, IntArray
@@ -220,7 +220,7 @@ def calibrate_weights(
     or there are too few people.
     """
     check_target(target)
-    file, source = load_weights(weights), open_data(data, root, split, count)
+    file, source = load_weights(weights), chosen(open_data(data, root, split, count), count)
     protocol = protocol_of("ours", data, split)
     found = measure(file.model, file.layout, source, pick_device(), protocol, console)
     joints, people = int(found[-1].counted.sum()), len(found[-1].counted)
@@ -260,7 +260,7 @@ def calibrate_actions(
     Raises `UserError` where either cannot be opened, labels do not match, or fewer than two have one.
     """
     check_target(target)
-    file, source = load_weights(weights), open_data(data, root, split, count)
+    file, source = load_weights(weights), chosen(open_data(data, root, split, count), count)
     network = load_model(weights)
     protocol = settled(protocol_of("ours", data, split), network, source)
     if not is_tracks(source):

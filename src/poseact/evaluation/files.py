@@ -76,7 +76,7 @@ def evaluation_object(
         "network": dict(about),
         "hardware": hardware(device),
         "software": f"poseact {poseact.__version__}, torch {torch.__version__}",
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         "seconds_per_sample": _rounded(scores.seconds / max(1, scores.samples + scores.skipped)),
         "people": _people(scores.people),
     }

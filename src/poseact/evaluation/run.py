@@ -14,7 +14,7 @@ from rich.console import Console
 from poseact.data import open_data
 from poseact.data.clips import TrackSource, is_tracks
 from poseact.data.images import write_json, write_png, write_whole
-from poseact.data.loading import SampleSource
+from poseact.data.loading import SampleSource, chosen
 from poseact.errors import UserError
 from poseact.evaluation.actions import action_scores, measure_actions
 from poseact.evaluation.examples import action_sheet, pose_sheet
@@ -49,7 +49,7 @@ class Job:
 def open_job(
     weights: str, data: str, root: Path | None, split: str, protocol: Protocol, count: int | None = None
 ) -> Job:
-    """Open what is to be evaluated, of synthetic people ``count`` videos.
+    """Open what is to be evaluated: ``count`` synthetic videos, at most so many items of another set.
 
     Processes started by ``accelerate launch`` or ``torchrun`` will share the work. Raises `UserError`
     where the data set or the weights cannot be opened.
@@ -59,7 +59,7 @@ def open_job(
             "boxes: the authors' file is of --data penn-action --split released-test, got "
             f"{data} {split}; use given or found"
         )
-    source, network = open_data(data, root, split, count), load_model(weights)
+    source, network = chosen(open_data(data, root, split, count), count), load_model(weights)
     device, main = pick_device(), True
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         state = PartialState(cpu=not torch.cuda.is_available())
@@ -87,7 +87,7 @@ def run_job(
     Returns the scores and the files written. Raises `UserError` as `evaluate_pose` and `evaluate_action`.
     """
     network, source, protocol = job.network, job.source, job.protocol
-    if json is not None:
+    if json is not None and job.main:
         check_place(json, ".json")
     scores: PoseScores | ActionScores
     if task == "pose":
@@ -134,7 +134,8 @@ def check_place(path: Path, suffix: str) -> None:
 def submit(job: Job, path: Path, console: Console | None) -> list[str]:
     """Write MPII's submission file; returns the messages of people whose image could not be read."""
     source = check_submission(job.source, job.network.layout)
-    check_place(path, ".mat")
+    if job.main:
+        check_place(path, ".mat")
     poses = measure_poses(job.network, job.network.layout, source, job.device, job.protocol, console)
     if job.main:
         write_submission(path, source, job.network.layout, poses)

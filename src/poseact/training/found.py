@@ -7,6 +7,7 @@ that it finds (P 5.2); a stage that learns from such videos has to see the same.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from poseact.structures import Track
 Rows = list[list[float]]
 _EVERY = 8
 """Frames from one that is looked at to the next; between them, boxes change evenly."""
+_SAVE_S = 10.0
+"""Of looking, that a kill may cost."""
 
 
 class FoundBoxes:
@@ -60,9 +63,12 @@ def with_found_boxes(
     boxes: dict[str, Rows] = json.loads(file.read_text())["boxes"] if file.exists() else {}
     videos = {person.name: person for person in map(source.__getitem__, range(len(source)))}
     missing = {name: person for name, person in videos.items() if name not in boxes}
-    for name in track(missing, "finding people", console=console, disable=not missing):
+    saved = time.monotonic()
+    for number, name in enumerate(track(missing, "finding people", console=console, disable=not missing), 1):
         boxes[name] = _found(missing[name], network)
-        write_json(file, {"boxes": boxes})
+        if number == len(missing) or time.monotonic() > saved + _SAVE_S:
+            write_json(file, {"boxes": boxes})
+            saved = time.monotonic()
     return FoundBoxes(source, boxes)
 
 

@@ -13,6 +13,7 @@ folder until the stage is finished::
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ import torch
 from rich.progress import track
 
 from poseact.data.augment import draw_transform
+from poseact.data.clips import is_tracks
 from poseact.data.images import write_whole
 from poseact.data.loading import Batch, Examples, batch_loader
 from poseact.data.mixing import Place
@@ -93,6 +95,8 @@ def keep_answers(run: Run) -> None:
     if run.accelerator.num_processes > 1:
         raise UserError("training.kept: expected one process; leave the launcher or training.kept out")
     examples = run.examples(0)
+    if not all(is_tracks(source) for source in examples.sources):
+        raise UserError("training.kept: expected sets of videos alone in data.train; leave it out")
     count, about = len(examples), run.out / FOLDER / "about.json"
     state = run.network.state_dict()
     mark = checksum({name: x for name, x in state.items() if name.split(".")[0] not in ACTION_PARTS})
@@ -143,10 +147,20 @@ def _open(run: Run, mode: str) -> dict[str, np.memmap[Any, Any]]:
     folder.mkdir(parents=True, exist_ok=True)
     if mode == "r":
         return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in shapes}
-    return {
+    files = {
         name: np.lib.format.open_memmap(folder / f"{name}.npy", mode, dtype, shape)
         for name, (shape, dtype) in shapes.items()
     }
+    for name in files:
+        _reserve(folder / f"{name}.npy")
+    return files
+
+
+def _reserve(path: Path) -> None:
+    """Have the disk set the whole file aside: a mapped page that does not fit would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 @torch.no_grad()

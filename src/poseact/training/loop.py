@@ -115,7 +115,8 @@ class Run:
         for i, (name, source) in enumerate(zip(self.recipe.data.train, sets, strict=True)):
             if name == "folder" and is_tracks(source):
                 prepared = ready(network, self.device)
-                sets[i] = with_found_boxes(source, prepared, self.out / "boxes.json", self.console)
+                with self.accelerator.main_process_first():  # the others read what it found
+                    sets[i] = with_found_boxes(source, prepared, self.out / "boxes.json", self.console)
         self.sets = dataclasses.replace(self.sets, train=sets)
 
     def _count_batches(self) -> int:
@@ -222,6 +223,7 @@ def train(recipe: Recipe, out: Path, console: Console, before: Path | None = Non
     try:
         if (out / WEIGHTS).exists():
             _check_folder(recipe, out)
+            drop_answers(out)  # a kill may have come between
             told = f"{recipe.name}: finished before, {out / WEIGHTS}; another --out trains it anew"
             _of_main(console).print(told, markup=False)
             return out / WEIGHTS
@@ -238,7 +240,7 @@ def train(recipe: Recipe, out: Path, console: Console, before: Path | None = Non
 
 def _train(run: Run) -> Path:
     recipe = run.recipe
-    if recipe.training.kept:
+    if recipe.training.kept and run.progress.epoch < recipe.training.epochs:
         keep_answers(run)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -305,17 +307,24 @@ def _computes_bf16(device: torch.device) -> bool:
 
 @contextlib.contextmanager
 def _stopping_softly(run: Run) -> Iterator[None]:
-    """Ctrl-C lets the batch at hand finish, so that what is saved is whole; twice stops at once."""
+    """Ctrl-C, or being told to stop, lets the batch at hand finish, so that what is saved is whole.
+
+    Twice stops at once.
+    """
     if threading.current_thread() is not threading.main_thread():  # Python handles signals there alone
         yield
         return
 
     def stop(*_: object) -> None:
         run.stopping = True
-        signal.signal(signal.SIGINT, before)
+        undo()
 
-    before = signal.signal(signal.SIGINT, stop)
+    def undo() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        undo()

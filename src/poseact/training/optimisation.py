@@ -179,7 +179,11 @@ def join_processes(accelerator: Accelerator, network: nn.Module) -> None:
     """
     if accelerator.num_processes == 1:
         return
-    gradients = [_gradient(p) for p in network.parameters() if p.requires_grad]
+    trained = [p for p in network.parameters() if p.requires_grad]
+    # What no process has a gradient of stays as it is, as in one process.
+    found = torch.tensor([float(p.grad is not None) for p in trained], device=trained[0].device)
+    used = accelerator.reduce(found, reduction="sum")
+    gradients = [_gradient(p) for p, count in zip(trained, used.tolist(), strict=True) if count]
     statistics = list(_statistics(network))
     flat = torch.cat(
         [x.flatten() for x in (*gradients, *(s / accelerator.num_processes for s in statistics))]

@@ -320,7 +320,28 @@ def _problems(recipe: Recipe) -> list[str]:
         (not spec.kept or (spec.trains, spec.poses) == ("action", "estimated"),
          "training.kept: expected training.trains action and poses estimated; leave it out"),
         (not spec.kept or len(spec.sizes) <= 1, "training.kept: expected one of training.sizes"),
-        (recipe.augmentation.scale[0] > 0, "augmentation.scale: expected values above 0"),
+    ]  # fmt: skip
+    return [*(message for holds, message in checks if not holds), *_ranges(spec, recipe.augmentation)]
+
+
+def _ranges(spec: TrainingSpec, drawn: Augmentation) -> list[str]:
+    """Numbers outside what they can be."""
+    least = {
+        "weight_decay": 0, "warmup_steps": 0, "pose_weight": 0, "action_weight": 0, "heat_map_weight": 0,
+        "pose_noise": 0, "clip_norm": 0, "seed": 0, "workers": 0, "sample_every": 0, "momentum": 0,
+        "patience": 1,
+    }  # fmt: skip
+    checks = [
+        *((getattr(spec, name) >= low, f"training.{name}: expected at least {low}")
+          for name, low in least.items()),
+        *((getattr(spec, name) > 0, f"training.{name}: expected above 0")
+          for name in ("learning_rate", "factor")),
+        (drawn.rotation >= 0 and min(drawn.shift) >= 0,
+         "augmentation: expected rotation and shift of at least 0"),
+        (0 < drawn.scale[0] <= drawn.scale[1], "augmentation.scale: expected two rising values above 0"),
+        (all(scale > 0 for scale in drawn.scales), "augmentation.scales: expected values above 0"),
+        (0 < drawn.power[0] <= drawn.power[1], "augmentation.power: expected two rising values above 0"),
+        (bool(drawn.strides) and min(drawn.strides) >= 1, "augmentation.strides: expected numbers from 1"),
     ]  # fmt: skip
     return [message for holds, message in checks if not holds]
 

@@ -85,7 +85,7 @@ def open_network(
     if not recipe.recognises:
         labels = ()
     elif not labels:
-        raise UserError(f"recipe {recipe.name}: network.actions: expected a set of videos in data.train")
+        raise UserError(f"recipe {recipe.name}: network.actions: the sets of data.train have no labels")
     args = _arguments(recipe.network, labels, start)
     try:
         network, layout = build(args)
@@ -134,6 +134,10 @@ def _labels(
     tracks = [(n, s.actions) for n, s in zip(names, [*train, validation], strict=True) if is_tracks(s)]
     if not is_tracks(validation):
         raise UserError(f"data.validation: expected a set of videos, to score actions; got {names[-1]}")
+    if not any(is_tracks(source) for source in train):
+        raise UserError(
+            f"data.train: expected a set of videos, to learn actions; got {', '.join(names[:-1])}"
+        )
     for name, actions in tracks[1:]:
         if actions != tracks[0][1]:
             raise UserError(
