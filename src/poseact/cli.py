@@ -238,7 +238,7 @@ def _render_options(parser: argparse.ArgumentParser) -> None:
     forms = "clips, mpii, human36m, penn-action or ntu"
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the set")
     parser.add_argument("--form", default="clips", metavar="FORM", help=f"{forms} (clips)")
-    parser.add_argument("--count", type=_above_zero, metavar="N", help="videos, or people for mpii (by form)")
+    parser.add_argument("--count", type=int, metavar="N", help="videos, or people for mpii (by form)")
     parser.add_argument("--frames", type=int, metavar="F", help="frames of a video (by form)")
     parser.add_argument("--size", metavar="HxW", help="pixels, or one number for a square (by form)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which people, motions, scenes (0)")
