@@ -52,11 +52,11 @@ def test_weights_are_written_again_with_the_temperature_in_them(tmp_path, capsys
         "--split",
         "val",
         "--count",
-        "4",
+        "16",
         "--actions",
     ]
     assert main(command) == 0 and "temperature" in capsys.readouterr().out
     one, two = (load_weights(path).model.merge.linear.weight for path in place)
     told = load_weights(place[1]).metadata["action_temperature"]
-    assert told.endswith("synthetic, split val: 4 videos")
+    assert told.endswith("synthetic, split val: 16 videos")
     assert torch.allclose(two * float(told.split(",")[0]), one, rtol=1e-2)

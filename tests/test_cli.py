@@ -103,3 +103,17 @@ def test_words_that_no_verb_takes(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["info", "a.safetensors", "b.safetensors"])
     assert stop.value.code == 2 and "unrecognized" in capsys.readouterr().err
+
+
+def test_packs_without_the_split_that_is_asked_for(tmp_path, capsys):
+    fake.write(tmp_path / "lspet", count=2)
+    pack = ["data", "pack", "lspet", "--root", str(tmp_path / "lspet"), "--out", str(tmp_path / "packed")]
+    assert main(pack) == 0
+    assert main(["data", "check", "lspet", "--root", str(tmp_path / "packed"), "--split", "dev"]) == 2
+    assert "found packs of all; pack 'dev' into the same folder too" in capsys.readouterr().err
+
+
+def test_a_network_without_weights_is_told(tmp_path, capsys):
+    fake.write(tmp_path / "lspet", count=2)
+    assert main(["evaluate", "--weights", "tiny", "--data", "lspet", "--root", str(tmp_path / "lspet")]) == 0
+    assert "tiny is a network without weights" in capsys.readouterr().out

@@ -188,7 +188,7 @@ def test_boxes_found_twice_are_those_that_prediction_finds(monkeypatch):
     network, person, box = Known(answering(sample(), PA16)), sample(), Box((50.0, 40.0), 30.0)
     monkeypatch.setattr("poseact.evaluation.poses.find_boxes", lambda network, images: [box] * len(images))
     rules = protocol_of("ours", "folder")
-    assert rules.boxes == "found-twice"
+    assert rules.boxes == "found-twice" and protocol_of("paper", "folder").boxes == "found"
     (measured,) = measure_poses(network, PA16, Samples(person), CPU, rules, None).people
     assert measured.box == box
     monkeypatch.setattr("poseact.evaluation.poses.find_boxes", lambda network, images: [None] * len(images))

@@ -20,6 +20,7 @@ from poseact.data.clips import draw_clip
 from poseact.data.loading import Examples, stacked, training_loader
 from poseact.data.synthetic import SyntheticVideos
 from poseact.errors import UserError
+from poseact.export.network import ExportedNetwork
 from poseact.geometry import Box, crop_transform
 from poseact.network import arguments, build, to_input
 from poseact.skeleton import LAYOUTS, LSP14, PA16, PA17, convert
@@ -237,6 +238,27 @@ def test_weights_for_other_joints_keep_their_depths(roots, tmp_path):
 def test_what_does_not_fit_the_weights(roots, weights, tmp_path, change, message):
     with pytest.raises(UserError, match=message):
         stage("penn-action.yaml", roots, weights, tmp_path, change)
+
+
+def test_other_joints_and_another_width_do_not_fit_either(roots, weights, tmp_path):
+    for change in ("network.width=32", "network.size=64"):
+        overrides = [change, "network.layout=pa20"]
+        if change == "network.size=64":  # fits: only the grids follow the crops
+            stage("penn-action.yaml", roots, weights, tmp_path / "other", *overrides)
+            continue
+        with pytest.raises(UserError, match=r"leave out network.width"):
+            stage("penn-action.yaml", roots, weights, tmp_path, *overrides)
+
+
+def test_an_export_cannot_be_trained(roots, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr("poseact.training.start.load_model", lambda _: object.__new__(ExportedNetwork))
+    with pytest.raises(UserError, match=r"is an export.*\.safetensors"):
+        stage("penn-action.yaml", roots, weights, tmp_path)
+
+
+def test_weights_are_readable_to_others(weights, tmp_path):
+    (tmp_path / "plain").write_text("")
+    assert weights.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_labels_of_two_sets_that_do_not_match(roots, weights, tmp_path):

@@ -40,8 +40,10 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be stopped is to be interrupted
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
+    console = Console(stderr=False, soft_wrap=True, highlight=False)
     try:
-        args.run(args, Console(stderr=False, soft_wrap=True, highlight=False))
+        _warn_untrained(args, console)
+        args.run(args, console)
     except UserError as error:
         print(f"poseact: {error}", file=sys.stderr)
         return 2
@@ -170,6 +172,15 @@ def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
     parser.set_defaults(run=run)
     return parser
+
+
+def _warn_untrained(args: argparse.Namespace, console: Console) -> None:
+    """A preset's name is taken for weights too, for speed: its answers mean nothing."""
+    if args.run in (_evaluate, _predict, _export):
+        from poseact.network import PRESETS
+
+        if args.weights in PRESETS and not Path(args.weights).exists():
+            console.print(f"warning: {args.weights} is a network without weights: its answers are random")
 
 
 def _weights_option(parser: argparse.ArgumentParser) -> None:

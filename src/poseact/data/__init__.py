@@ -18,7 +18,7 @@ from pathlib import Path
 from poseact.data.clips import Stills, TrackSource, is_tracks
 from poseact.data.images import readable_pictures
 from poseact.data.loading import SampleSource
-from poseact.data.pack import is_pack, open_pack
+from poseact.data.pack import is_pack, open_pack, packed_splits
 from poseact.errors import UserError
 
 NAMES = ("mpii", "human36m", "penn-action", "ntu", "lspet", "coco", "folder", "synthetic")
@@ -51,6 +51,11 @@ def open_data(
         raise UserError(f"unknown data set {name!r}; expected one of {', '.join(NAMES)}")
     if root is not None and is_pack(root, split):
         return open_pack(root, name, split)
+    if root is not None and (packed := packed_splits(root)):
+        raise UserError(
+            f"{root}: expected a pack of the split {split!r}, found packs of {', '.join(packed)}; "
+            f"pack {split!r} into the same folder too"
+        )
     if name == "synthetic":
         return _synthetic(root, split, count, frames, photographs)
     if root is None:

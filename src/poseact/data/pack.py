@@ -83,6 +83,11 @@ def is_pack(root: Path, split: str) -> bool:
     return (root / split / "pack.json").is_file()
 
 
+def packed_splits(root: Path) -> list[str]:
+    """The splits that ``root`` holds packs of."""
+    return sorted(path.parent.name for path in root.glob("*/pack.json"))
+
+
 def open_pack(root: Path, name: str, split: str) -> PackedSamples | PackedTracks:
     """The packed data set; raises `UserError` where it is not whole, damaged, or of another set."""
     folder = root / split

@@ -46,6 +46,8 @@ from poseact.weights.files import check_target
 
 THIRDS = ("surest third", "middle third", "least sure third")
 SHOWN_LEVELS = (0.5, 0.9)
+FEWEST_VIDEOS = 16
+"""That a temperature can be told from: half of them, and the other half to check it."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,8 @@ def calibrate_actions(
 
     It is the one under which the actions performed are most probable (Guo et al. 2017), so no video's
     answer becomes another one. The split has to be of videos that the network was not trained on.
-    Raises `UserError` where either cannot be opened, labels do not match, or fewer than two have one.
+    Raises `UserError` where either cannot be opened, labels do not match, or fewer than `FEWEST_VIDEOS`
+    have one.
     """
     check_target(target)
     file, source = load_weights(weights), chosen(open_data(data, root, split, count), count)
@@ -267,8 +270,11 @@ def calibrate_actions(
         raise UserError(f"{data}: single images have no actions; give a set of videos")
     videos = measure_actions(network, source, pick_device(), protocol, console).videos
     answers = [(video.probabilities[-1], video.action) for video in videos if video.probabilities is not None]
-    if len(answers) < 2:
-        raise UserError("calibration: expected videos with a label, got fewer than two; give more")
+    if len(answers) < FEWEST_VIDEOS:
+        raise UserError(
+            f"calibration: expected at least {FEWEST_VIDEOS} videos with a label, got {len(answers)}; "
+            "give more"
+        )
     logs = np.log(np.maximum([p for p, _ in answers], np.finfo(np.float64).tiny))
     truth = np.array([action for _, action in answers], np.int64)
     half = best_temperature(logs[::2], truth[::2])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from poseact.errors import UserError
-from poseact.evaluation.files import Evaluation, about_network, read_evaluation
+from poseact.evaluation.files import Evaluation, read_evaluation
 from poseact.weights import load_weights, save_weights
 from poseact.weights.files import check_target
 
@@ -33,9 +33,7 @@ def release_weights(
     told = {"licence": licence, "data": data}
     metadata = file.metadata | {key: text for key, text in told.items() if text}
     save_weights(target, file.model, file.arguments, metadata, half=True)
-    halved = load_weights(target).model
-    halved.layout, halved.arguments = file.layout, file.arguments
-    own = about_network(halved, {})["sha256"]
+    own = load_weights(target).metadata["sha256"]
     rows = []
     for path in evaluations:
         evaluation = read_evaluation(path)

@@ -101,10 +101,16 @@ def cpu_name() -> str:
 
 
 def about_network(network: MultitaskNetwork, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The network in an evaluation file: arguments, its file's metadata, checksum of its weights."""
+    """The network in an evaluation file: arguments, its file's metadata, checksum of its weights.
+
+    The checksum is the one that the weight file tells, as `poseact info` shows it.
+    """
     told = {key: value for key, value in metadata.items() if key not in ("network", "joints", "sha256")}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    return {"arguments": network.arguments, "metadata": told, "sha256": checksum(tensors)}
+    sha256 = metadata.get("sha256")
+    if sha256 is None:  # it is not from a file
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+        sha256 = checksum(tensors)
+    return {"arguments": network.arguments, "metadata": told, "sha256": sha256}
 
 
 def _rounded(value: float) -> float | None:

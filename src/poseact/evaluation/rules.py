@@ -122,6 +122,7 @@ _OURS = {"ntu": replace(OURS, swap_sides=True), "folder": replace(OURS, boxes="f
 _PAPER = {
     "penn-action": Protocol("paper", boxes="found", stride=1),
     "ntu": Protocol("paper", boxes="found", swap_sides=True, stride=1),
+    "folder": Protocol("paper", boxes="found"),
 }
 _RELEASED_CLIPS = Protocol(
     "released", clips="many", stride=2, flip=True, combine="product", stretch=False, swap_sides=True

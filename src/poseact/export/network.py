@@ -105,7 +105,8 @@ class ExportedNetwork(MultitaskNetwork):
         self.actions, self.frames, self.released = network.actions, network.frames, network.released
         self.layout, self.action_labels, self.arguments = layout, export.action_labels, export.network
         digest = hashlib.sha256("".join(export.files.values()).encode())
-        self.metadata = export.metadata | {"exported": f"{_told(export)}, sha256 {digest.hexdigest()[:16]}"}
+        mine = digest.hexdigest()
+        self.metadata = export.metadata | {"exported": f"{_told(export)}, sha256 {mine[:16]}", "sha256": mine}
         # Whoever feeds a network asks its parameters for their device, and a checksum tells them apart.
         mark = torch.tensor(list(digest.digest()), dtype=torch.uint8)
         self.identity = nn.Parameter(mark, requires_grad=False)

@@ -67,7 +67,7 @@ class CameraAssumption:
             )
         return (
             f"metres assume that the person is {self.height_m:g} m tall, of which shank, thigh and trunk are "
-            f"{_SHARES.sum():.1%} (Drillis and Contini 1966; median of {WINDOW} frames), and {camera}"
+            f"{_SHARES.sum():.1%} (Drillis and Contini 1966; median of up to {WINDOW} frames), and {camera}"
         )
 
 

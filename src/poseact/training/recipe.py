@@ -299,7 +299,8 @@ def _problems(recipe: Recipe) -> list[str]:
     shares = [part.share for part in data.train.values()]
     checks = [
         (sum(start is not None for start in starts) == 1,
-         "network: expected either a preset, or weights or a recipe that it comes after"),
+         "network: expected either a preset, or weights or a recipe that it comes after; to start a preset's "
+         "recipe from weights, add network.preset=null, and the same for layout, width, blocks and variant"),
         (network.variant is None or network.preset is not None,
          "network.variant: belongs to a preset; weights have one already"),
         (bool(data.train), "data.train: expected at least one data set"),

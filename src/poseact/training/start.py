@@ -12,6 +12,7 @@ from poseact.data import NAMES, SYNTHETIC_FRAMES, open_data
 from poseact.data.clips import TrackSource, is_tracks
 from poseact.data.loading import SampleSource, chosen
 from poseact.errors import UserError
+from poseact.export.network import ExportedNetwork
 from poseact.inference.uncertainty import METADATA as CALIBRATION
 from poseact.network import MultitaskNetwork, arguments, build
 from poseact.skeleton import Layout
@@ -82,6 +83,8 @@ def open_network(
     """
     source = recipe.network.weights or before
     start = None if source is None else load_model(source)
+    if isinstance(start, ExportedNetwork):
+        raise UserError(f"{source}: is an export, which cannot be trained; start from a .safetensors file")
     if not recipe.recognises:
         labels = ()
     elif not labels:
@@ -205,11 +208,15 @@ def _move_maps(
             found = theirs[name].unflatten(0, (before, -1))
             found = found if before == depths else found.mean(0, keepdim=True)
             new = mine[name].unflatten(0, (depths, -1)).clone()
+            if found.shape[2:] != new.shape[2:]:  # of another width, which the caller tells
+                continue
             new[:, places] = found[:, rows]
             theirs[name] = new.flatten(0, 1)
         elif name.endswith(_READS_MAPS):
             found = theirs[name].unflatten(1, (before, -1))
             found = found if before == depths else found.sum(1, keepdim=True) / depths
             new = mine[name].unflatten(1, (depths, -1)).clone()
+            if found.shape[:1] != new.shape[:1] or found.shape[3:] != new.shape[3:]:
+                continue
             new[:, :, places] = found[:, :, rows]
             theirs[name] = new.flatten(1, 2)

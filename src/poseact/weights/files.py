@@ -20,6 +20,9 @@ from poseact.network import MultitaskNetwork, build
 from poseact.skeleton import LAYOUTS, Layout
 from poseact.weights.registry import SHIPPED
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)  # it can be read by setting it alone
+
 FORMAT = "poseact"
 REMEDY = "download, convert or train it again"
 
@@ -82,6 +85,7 @@ def save_weights(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, temporary, header)
+        temporary.chmod(0o666 & ~_UMASK)  # safetensors leaves it readable to its owner alone
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: expected a place that can be written, got {_line(error)}") from None
