@@ -203,7 +203,8 @@ def _move_maps(
     kept = [joint for joint in layout.joints if joint in start.layout.joints]
     rows = [start.layout.index(joint) for joint in kept]
     places = [layout.index(joint) for joint in kept]
-    for name in mine.keys() & theirs.keys():
+    # Action heads have layers of that name too: of actions, not of joints.
+    for name in (n for n in mine.keys() & theirs.keys() if n.split(".")[0] not in ACTION_PARTS):
         if name.endswith(_WRITES_MAPS):
             found = theirs[name].unflatten(0, (before, -1))
             found = found if before == depths else found.mean(0, keepdim=True)
