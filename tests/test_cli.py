@@ -8,7 +8,7 @@ from fakes import lspet as fake
 import poseact
 from poseact.cli import main
 from poseact.network import arguments, build
-from poseact.weights import save_weights
+from poseact.weights import load_weights, save_weights
 
 
 @pytest.fixture
@@ -117,3 +117,14 @@ def test_a_network_without_weights_is_told(tmp_path, capsys):
     fake.write(tmp_path / "lspet", count=2)
     assert main(["evaluate", "--weights", "tiny", "--data", "lspet", "--root", str(tmp_path / "lspet")]) == 0
     assert "tiny is a network without weights" in capsys.readouterr().out
+
+
+def test_an_evaluation_tells_the_checksum_of_its_weight_file(tmp_path):
+    """Also of half-precision weights, which are read as float32."""
+    fake.write(tmp_path / "lspet", count=2)
+    args = arguments("tiny", layout="lsp14", width=32)
+    path, out = tmp_path / "half.safetensors", tmp_path / "eval.json"
+    save_weights(path, build(args)[0], args, {}, half=True)
+    data = ["--data", "lspet", "--root", str(tmp_path / "lspet"), "--json", str(out)]
+    assert main(["evaluate", "--weights", str(path), *data]) == 0
+    assert json.loads(out.read_text())["network"]["sha256"] == load_weights(path).metadata["sha256"]

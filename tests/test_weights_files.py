@@ -162,3 +162,8 @@ def test_presets_and_unknown_names(tmp_path, monkeypatch):
     assert model.arguments == arguments("tiny")
     with pytest.raises(UserError, match=r"released-ntu.*tiny"):
         load_model("huge")
+
+
+def test_files_are_as_readable_to_others_as_any(saved, tmp_path):
+    (tmp_path / "plain").write_text("")
+    assert saved[2].stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -175,7 +175,7 @@ def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser
 
 
 def _warn_untrained(args: argparse.Namespace, console: Console) -> None:
-    """A preset's name is taken for weights too, for speed: its answers mean nothing."""
+    """Presets' names are taken for weights too, which `bench` needs; their answers mean nothing."""
     if args.run in (_evaluate, _predict, _export):
         from poseact.network import PRESETS
 
@@ -532,7 +532,7 @@ def _bench(args: argparse.Namespace, console: Console) -> None:
 
 
 def _above_zero(text: str) -> int:
-    """For argparse, which tells what is wrong with a ``ValueError``'s argument."""
+    """A whole number from 1, for argparse."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
     return number

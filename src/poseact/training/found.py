@@ -28,7 +28,7 @@ Rows = list[list[float]]
 _EVERY = 8
 """Frames from one that is looked at to the next; between them, boxes change evenly."""
 _SAVE_S = 10.0
-"""Of looking, that a kill may cost."""
+"""Seconds of looking that a kill may cost."""
 
 
 class FoundBoxes:
