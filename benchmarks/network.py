@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from poseact.inference.device import cpu_has_bf16
+from poseact.inference.device import cpu_gains_from_bf16
 from poseact.inference.fold import folded
 from poseact.network import arguments, build
 
@@ -47,7 +47,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     console = Console()
-    native = cpu_has_bf16()
+    native = cpu_gains_from_bf16()
     fp32 = matrix_gflops(torch.float32)
     # Emulated bf16 takes minutes at 4096: a smaller product tells its speed as well.
     bf16 = matrix_gflops(torch.bfloat16, 4096 if native else 512)

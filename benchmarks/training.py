@@ -25,7 +25,7 @@ from rich.console import Console
 
 from poseact.data.actions import PENN_ACTIONS
 from poseact.data.loading import Batch, Examples, chosen, training_loader
-from poseact.inference.device import cpu_has_bf16
+from poseact.inference.device import cpu_gains_from_bf16
 from poseact.memory import keep_freed_memory
 from poseact.network import to_input
 from poseact.training import losses
@@ -99,7 +99,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     args = parser.parse_args()
     keep_freed_memory()
-    bf16 = torch.cuda.is_bf16_supported() if gpu else cpu_has_bf16()
+    bf16 = torch.cuda.is_bf16_supported() if gpu else cpu_gains_from_bf16()
     product = 0.0 if gpu else matrix_gflops(torch.float32)
     if product:
         print(f"fp32 matrix product: {product:.0f} GFLOP/s")

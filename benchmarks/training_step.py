@@ -15,7 +15,7 @@ from unittest import mock
 import torch
 from torch import nn
 
-from poseact.inference.device import cpu_has_bf16
+from poseact.inference.device import cpu_gains_from_bf16
 from poseact.memory import keep_freed_memory
 from poseact.network import arguments, build, layers
 
@@ -33,7 +33,7 @@ def step_seconds(network: nn.Module, frames: torch.Tensor, bf16: bool) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     # Where bf16 is emulated, one step of the whole network takes many minutes: a part tells as much.
-    defaults = (576, 8, 256, 8, 3) if cpu_has_bf16() else (192, 1, 128, 4, 1)
+    defaults = (576, 8, 256, 8, 3) if cpu_gains_from_bf16() else (192, 1, 128, 4, 1)
     for name, value in zip(("width", "blocks", "size", "batch", "steps"), defaults, strict=True):
         parser.add_argument(f"--{name}", type=int, default=value)
     args = parser.parse_args()
@@ -52,7 +52,7 @@ def main() -> None:
             times["bf16, plain"].append(step_seconds(network, frames, bf16=True))
         times["bf16, depth-wise weight gradient fp32"].append(step_seconds(network, frames, bf16=True))
         times["fp32"].append(step_seconds(network, frames, bf16=False))
-    print(f"{torch.get_num_threads()} threads, bf16 in hardware: {cpu_has_bf16()}, {vars(args)}")
+    print(f"{torch.get_num_threads()} threads, bf16 in hardware: {cpu_gains_from_bf16()}, {vars(args)}")
     for name, values in times.items():
         print(f"{name:40} {args.batch / min(values[1:]):7.2f} images/s")
 

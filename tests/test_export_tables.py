@@ -65,6 +65,15 @@ def test_csv_holds_every_joint(results, tmp_path):
     assert {line["action"] for line in lines} == {"", *ACTIONS}
 
 
+def test_csv_of_pictures_names_them(results, tmp_path):
+    pictures = tuple((f"bild, {i}.png", (100 + i, 50)) for i in range(12))
+    write_csv(tmp_path / "joints.csv", replace(results, pictures=pictures))
+    write_csv(tmp_path / "video.csv", results)
+    lines = read_csv((tmp_path / "joints.csv").read_text())
+    assert [line.pop("picture") for line in lines] == [pictures[int(line["frame"])][0] for line in lines]
+    assert lines == read_csv((tmp_path / "video.csv").read_text())
+
+
 def test_csv_in_2d_without_actions_has_no_such_columns():
     results = made_up(LSP14, 2, dim=2)
     header = csv_header(results.rows.dtype)
@@ -143,12 +152,12 @@ def test_coco_json_holds_every_row(results, tmp_path):
 
 
 def test_coco_json_of_a_folder_names_the_images(results, tmp_path):
-    pictures = [(f"bild {i}.png", (100 + i, 50)) for i in range(12)]
-    write_coco(tmp_path / "k.json", results, pictures=pictures)
+    pictures = tuple((f"bild {i}.png", (100 + i, 50)) for i in range(12))
+    write_coco(tmp_path / "k.json", replace(results, pictures=pictures))
     images = read_json(tmp_path / "k.json")["images"]
-    assert [(i["file_name"], (i["width"], i["height"])) for i in images] == pictures
+    assert tuple((i["file_name"], (i["width"], i["height"])) for i in images) == pictures
     with pytest.raises(ValueError, match="12, one a frame, got 3"):
-        write_coco(tmp_path / "k.json", results, pictures=pictures[:3])
+        replace(results, pictures=pictures[:3])
 
 
 def test_json_in_pieces_is_the_same(results, tmp_path, monkeypatch):
@@ -190,6 +199,14 @@ def test_npz_holds_every_field(results, tmp_path, monkeypatch):
             "no person"
         ]
         assert (str(archive["source"]), str(archive["weights"])) == ("video.mp4", "w")
+
+
+def test_npz_of_pictures_names_them(results, tmp_path):
+    pictures = tuple((f"bild {i}.png", (100 + i, 50)) for i in range(12))
+    write_npz(tmp_path / "r.npz", replace(results, pictures=pictures))
+    with np.load(tmp_path / "r.npz", allow_pickle=False) as archive:
+        assert archive["picture_names"].tolist() == [name for name, _ in pictures]
+        assert archive["picture_sizes"].tolist() == [list(size) for _, size in pictures]
 
 
 def test_npz_depends_on_the_results_alone(results, tmp_path, monkeypatch):

@@ -93,19 +93,28 @@ def test_training_examples_in_forked_workers(root):
 
 
 def test_splits_share_their_labels(tmp_path):
-    for split, action in (("train", "b"), ("train", "c"), ("test", "a"), ("test", "c")):
+    for split, action in (("train", "a"), ("train", "b"), ("train", "c"), ("test", "c")):
         (tmp_path / split / action).mkdir(parents=True)
         fake.write(tmp_path / split / action / "x.mp4", 2)
     (tmp_path / "train" / "empty").mkdir()
     (tmp_path / "notes").mkdir()
     train, test = ActionFolders(tmp_path, "train"), ActionFolders(tmp_path, "test")
     assert train.actions == test.actions == ("a", "b", "c")
-    assert [t.action for t in train] == [1, 2] and [t.action for t in test] == [0, 2]
+    assert [t.action for t in train] == [0, 1, 2] and [t.action for t in test] == [2]
     every = ActionFolders(tmp_path, "all")
     assert [(t.action, t.name) for t in every] == [(t.action, t.name) for part in (train, test) for t in part]
     for split in ("val", "dev"):
         with pytest.raises(UserError, match=rf"no split '{split}'; found: train, test, all"):
             ActionFolders(tmp_path, split)
+
+
+def test_an_action_that_training_lacks(tmp_path):
+    for split, action in (("train", "walk"), ("train", "run"), ("val", "run"), ("test", "walking")):
+        (tmp_path / split / action).mkdir(parents=True)
+        fake.write(tmp_path / split / action / "x.mp4", 2)
+    with pytest.raises(UserError, match=r"no video of walking in train, but in test; call"):
+        ActionFolders(tmp_path, "train")
+    assert ActionFolders(tmp_path, "val").actions == ("run", "walk", "walking")
 
 
 def test_a_folder_without_marked_splits_has_all(root):

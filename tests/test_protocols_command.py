@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from fakes import human36m, lspet, mpii, ntu
+from fakes import human36m, lspet, mpii, ntu, video
 from fakes import penn_action as penn
 
 from poseact.cli import main
@@ -82,6 +82,19 @@ def test_mistakes_end_with_2_and_one_line(tmp_path, monkeypatch, capsys, options
     assert evaluate(path, "lspet", "set", *options) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (("--task", "pose"), "videos have no joints to score"),
+    (("--poses", "given"), "videos have no joints that could be given"),
+])  # fmt: skip
+def test_ones_own_videos_have_no_joints(tmp_path, capsys, options, message):
+    (tmp_path / "set" / "walk").mkdir(parents=True)
+    video.write(tmp_path / "set" / "walk" / "a.mp4", 4)
+    path = weights(tmp_path, "penn-action", actions=15, frames=8)
+    assert evaluate(path, "folder", tmp_path / "set", "--split", "all", *options) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
 def test_the_submission_holds_everybody_of_test_single_in_mpiis_order_and_pixels(tmp_path, capsys):

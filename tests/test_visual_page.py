@@ -118,11 +118,13 @@ def test_without_a_video_nothing_can_be_clicked(results):
 
 
 def test_a_folder_of_images_is_shown_picture_by_picture():
-    results = made_up(LSP14, 3, dim=2)
-    page = Page(result_page(results, (), ["joints.csv"], pictures=["a.png.png", "b.jpg.png"]))
+    pictures = (("a.png", (640, 480)), ("b.jpg", (640, 480)), ("<broken>.jpg", (0, 0)))
+    results = made_up(LSP14, 3, dim=2, pictures=pictures, gaps=(Gap(2, 2, "unreadable"),))
+    page = Page(result_page(results, (), ["joints.csv"], overlays=["a.png.png", "b.jpg.png"]))
     assert [image["src"] for image in page.of("img")] == ["./a.png.png", "./b.jpg.png"]
     assert all(image["loading"] == "lazy" for image in page.of("img"))
-    assert "3 images" in page.text and "frames a second" not in page.text and "Actions" not in page.text
+    assert "<broken>.jpg" in page.text and "unreadable" in page.text
+    assert "3 pictures" in page.text and "frames a second" not in page.text and "Actions" not in page.text
 
 
 def test_time_is_that_of_the_frames_where_their_rate_changes(results):

@@ -31,7 +31,7 @@ from poseact.evaluation.rules import OURS
 from poseact.export.network import PRECISIONS, Crops, ExportedNetwork, export_network, load_export
 from poseact.export.onnx import OPSET, Graph, open_onnx
 from poseact.geometry import crop_transform
-from poseact.inference.device import cpu_has_bf16, cpu_has_vnni, pick_device, pick_precision
+from poseact.inference.device import cpu_gains_from_bf16, cpu_has_vnni, pick_device, pick_precision
 from poseact.inference.fold import check_blocks, keep_blocks
 from poseact.inference.predictor import ready
 from poseact.network import MultitaskNetwork
@@ -188,7 +188,7 @@ def variants(
                 export_network(load_export(traced), out, backend=backend, precision=precision, crops=given)
                 exported = load_export(out)
                 yield Variant(backend, precision, block, exported)
-                if backend == "openvino" and precision == "fp32" and cpu_has_bf16():
+                if backend == "openvino" and precision == "fp32" and cpu_gains_from_bf16():
                     yield Variant(backend, "bf16", block, exported.at(None, "bf16"))
 
 

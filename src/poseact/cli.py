@@ -675,7 +675,7 @@ def _info(args: argparse.Namespace, console: Console) -> None:
     import torch
 
     import poseact
-    from poseact.inference.device import cpu_has_bf16, pick_device
+    from poseact.inference.device import cpu_gains_from_bf16, pick_device
 
     if args.weights:
         from poseact.evaluation.card import METADATA, measured
@@ -692,9 +692,8 @@ def _info(args: argparse.Namespace, console: Console) -> None:
             console.print(tables, markup=False)
         return
     console.print(f"poseact {poseact.__version__}, torch {torch.__version__}")
-    console.print(
-        f"device: {pick_device()}, {torch.get_num_threads()} threads, bf16 on the CPU: {cpu_has_bf16()}"
-    )
+    gains = "faster" if cpu_gains_from_bf16() else "not faster"
+    console.print(f"device: {pick_device()}, {torch.get_num_threads()} threads, bf16 on the CPU: {gains}")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,8 @@ class Results:
       known; ``gaps``: those without an answer, in order.
     - ``assumption``: in words, what the metres rest on; empty in 2D.
     - ``weights``: the file's name and checksum, in words.
+    - ``pictures``: of pictures, the file's name and (width, height) of each frame, (0, 0) of one that cannot
+      be read; empty of a video.
     """
 
     rows: Rows
@@ -81,6 +83,7 @@ class Results:
     gaps: tuple[Gap, ...] = ()
     assumption: str = ""
     weights: str = ""
+    pictures: tuple[tuple[str, tuple[int, int]], ...] = ()
 
     def __post_init__(self) -> None:
         names = self.rows.dtype.names or ()
@@ -88,6 +91,8 @@ class Results:
             raise ValueError(f"results: expected rows of {len(self.layout)} joints, got {self.rows.dtype}")
         if bool(self.actions) != ("action" in names):
             raise ValueError("results: expected actions in the rows where there are names for them")
+        if self.pictures and len(self.pictures) != self.frames:
+            raise ValueError(f"pictures: expected {self.frames}, one a frame, got {len(self.pictures)}")
 
     @property
     def is_3d(self) -> bool:

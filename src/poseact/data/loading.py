@@ -142,6 +142,29 @@ def chosen(
     return _Chosen(source, indices)
 
 
+def check_damage(examples: Examples, damaged: int, count: int) -> None:
+    """Raise `UserError`, which names some, where more than `DAMAGED_SHARE` of ``count`` cannot be read."""
+    if damaged > DAMAGED_SHARE * count:
+        some = "; ".join(_first_damaged(examples))
+        raise UserError(
+            f"{damaged} of {count} samples cannot be read, over {DAMAGED_SHARE:.0%}: {some}; mend the data "
+            "set, or take them out"
+        )
+
+
+def _first_damaged(examples: Examples, most: int = 5) -> list[str]:
+    messages: list[str] = []
+    for which, source in enumerate(examples.sources):
+        for index in range(len(source)):
+            try:
+                examples.read((which, index))
+            except UserError as error:
+                messages.append(str(error))
+            if len(messages) == most:
+                return messages
+    return messages
+
+
 def training_loader(
     examples: Examples,
     shares: Sequence[float],

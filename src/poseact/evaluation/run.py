@@ -59,6 +59,8 @@ def open_job(
             "boxes: the authors' file is of --data penn-action --split released-test, got "
             f"{data} {split}; use given or found"
         )
+    if data == "folder" and protocol.poses != "estimated":
+        raise UserError("poses: one's own videos have no joints that could be given; use estimated")
     source, network = chosen(open_data(data, root, split, count), count), load_model(weights)
     device, main = pick_device(), True
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -74,9 +76,15 @@ def task_of(job: Job, asked: str | None) -> Task:
     """Actions where the network recognises any and the set has labels, unless the task is asked for."""
     if asked not in (None, "pose", "action"):
         raise UserError(f"task: expected pose or action, got {asked!r}")
-    if asked is None:
-        return "action" if job.network.actions and is_tracks(job.source) else "pose"
-    return "action" if asked == "action" else "pose"
+    scored: Task = "action" if job.network.actions and is_tracks(job.source) else "pose"
+    if asked is not None:
+        scored = "action" if asked == "action" else "pose"
+    if scored == "pose" and job.names["data"] == "folder":
+        raise UserError(
+            "folder: one's own videos have no joints to score; give weights that recognise actions, without "
+            "--task pose"
+        )
+    return scored
 
 
 def run_job(

@@ -64,12 +64,13 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 # --- CSV ------------------------------------------------------------------------------------------
 
 
-def csv_header(kind: np.dtype[np.void]) -> str:
-    """The first line for rows of ``kind`` (`results.row_type`), with its end.
+def csv_header(kind: np.dtype[np.void], pictures: bool = False) -> str:
+    """The first line for rows of ``kind`` (`results.row_type`), with its end; ``pictures``: of pictures.
 
     A line is a joint of a person in a frame:
 
-    - ``frame`` from 0, ``time_s`` since the first frame, ``person`` (track id), ``joint`` (its name);
+    - ``frame`` from 0, of pictures also ``picture`` (its file's name), ``time_s`` since the first frame,
+      ``person`` (track id), ``joint`` (its name);
     - ``x_px``, ``y_px``; ``visibility`` in [0, 1]; ``sd_x_px``, ``sd_y_px``: standard deviations;
     - with 3D ``x_m``, ``y_m``, ``z_m``: metres relative to the pelvis, x to the right, y down, z away from
       the camera, and ``x_crop``, ``y_crop``, ``z_crop``: the same in sides of the crop;
@@ -78,13 +79,17 @@ def csv_header(kind: np.dtype[np.void]) -> str:
     - ``restarted``: 1 where the person was found anew, else 0.
     """
     names = kind.names or ()
-    columns = ["frame", "time_s", "person", "joint", *_joint_columns(kind)]
+    columns = ["frame", *(["picture"] if pictures else []), "time_s", "person", "joint"]
+    columns += _joint_columns(kind)
     columns += ["action", "action_probability"] if "action" in names else []
     return ",".join([*columns, "restarted"]) + "\n"
 
 
-def csv_lines(rows: Rows, layout: Layout, actions: Sequence[str]) -> str:
-    """The lines of ``rows`` (R,) below `csv_header`: J a row, each with its end."""
+def csv_lines(rows: Rows, layout: Layout, actions: Sequence[str], pictures: Sequence[str] = ()) -> str:
+    """The lines of ``rows`` (R,) below `csv_header`: J a row, each with its end.
+
+    ``pictures``: of pictures, the name of each frame's file.
+    """
     form = "\n".join([",".join(_FORMS[column] for column in _joint_columns(rows.dtype))] * len(layout))
     joints = [_quoted(name) for name in layout.joints]
     numbers = _joint_numbers(rows)
@@ -92,7 +97,7 @@ def csv_lines(rows: Rows, layout: Layout, actions: Sequence[str]) -> str:
     finite = np.isfinite(numbers.sum(1)).tolist()
     lines: list[str] = []
     for values, whole, head, tail in zip(
-        numbers.tolist(), finite, _heads(rows), _tails(rows, actions), strict=True
+        numbers.tolist(), finite, _heads(rows, pictures), _tails(rows, actions), strict=True
     ):
         cells = form % tuple(values)
         if not whole:
@@ -104,9 +109,10 @@ def csv_lines(rows: Rows, layout: Layout, actions: Sequence[str]) -> str:
 def write_csv(path: Path, results: Results) -> None:
     """All rows as CSV; raises `UserError` where the file cannot be written."""
     with whole_file(path) as file:
-        file.write(csv_header(results.rows.dtype).encode())
+        names = [name for name, _ in results.pictures]
+        file.write(csv_header(results.rows.dtype, bool(names)).encode())
         for rows in results.chunks():
-            file.write(csv_lines(rows, results.layout, results.actions).encode())
+            file.write(csv_lines(rows, results.layout, results.actions, names).encode("utf-8", "replace"))
 
 
 def _joint_columns(kind: np.dtype[np.void]) -> list[str]:
@@ -127,8 +133,11 @@ def _deviations(rows: Rows) -> FloatArray:
     return np.asarray(np.sqrt(np.maximum(variances, 0)))
 
 
-def _heads(rows: Rows) -> list[str]:
+def _heads(rows: Rows, pictures: Sequence[str]) -> list[str]:
     places = zip(rows["frame"].tolist(), rows["time_s"].tolist(), rows["person"].tolist(), strict=True)
+    if pictures:
+        names = [_quoted(name) for name in pictures]
+        return [f"{frame},{names[frame]},{time:.4f},{person}," for frame, time, person in places]
     return [f"{frame},{time:.4f},{person}," for frame, time, person in places]
 
 
@@ -162,16 +171,11 @@ def _quoted(name: str) -> str:
 # --- COCO JSON ------------------------------------------------------------------------------------
 
 
-def write_coco(
-    path: Path,
-    results: Results,
-    segments: Sequence[Segment] = (),
-    pictures: Sequence[tuple[str, tuple[int, int]]] | None = None,
-) -> None:
+def write_coco(path: Path, results: Results, segments: Sequence[Segment] = ()) -> None:
     """All rows as COCO keypoint JSON, an image a frame and an annotation a row.
 
-    ``pictures``: for each frame its file's name and (width, height), where it is an image of a folder;
-    a video's are called ``NAME#frame=N``. Images and annotations are numbered from 1.
+    Images are called by their file's name, a video's frames ``NAME#frame=N``. Images and annotations are
+    numbered from 1.
 
     - As in COCO ``keypoints`` x, y, v, in pixels: v is 2 where visibility reaches 0.5, else 1 (answered,
       perhaps outside the crop), and all three are 0 where a number is not finite; ``bbox`` encloses the
@@ -183,16 +187,13 @@ def write_coco(
       the order of ``info.actions``; null where there is no answer yet.
     - ``info``: the source, what the metres rest on, the weights, ``gaps`` and ``segments``.
 
-    Raises `UserError` where the file cannot be written, ``ValueError`` where there are not as many
-    ``pictures`` as frames.
+    Raises `UserError` where the file cannot be written.
     """
-    if pictures is not None and len(pictures) != results.frames:
-        raise ValueError(f"pictures: expected {results.frames}, one a frame, got {len(pictures)}")
     with whole_file(path) as file:
         head = {"info": _info(results, segments), "categories": [_category(results.layout)]}
         file.write(json.dumps(head, indent=1)[:-2].encode())
         file.write(b',\n "images": [')
-        _write_items(file, _images(results, pictures))
+        _write_items(file, _images(results))
         file.write(b'],\n "annotations": [')
         _write_items(file, _annotations(results))
         file.write(b"]\n}\n")
@@ -256,13 +257,11 @@ def _info(results: Results, segments: Sequence[Segment]) -> dict[str, Any]:
     }
 
 
-def _images(
-    results: Results, pictures: Sequence[tuple[str, tuple[int, int]]] | None
-) -> Iterator[dict[str, Any]]:
+def _images(results: Results) -> Iterator[dict[str, Any]]:
     for frame in range(results.frames):
         name, (width, height) = f"{results.source}#frame={frame}", results.size
-        if pictures is not None:
-            name, (width, height) = pictures[frame]
+        if results.pictures:
+            name, (width, height) = results.pictures[frame]
         yield {"id": frame + 1, "file_name": name, "width": width, "height": height, "frame": frame}
 
 
@@ -340,8 +339,9 @@ def write_npz(path: Path, results: Results) -> None:
 
     Beside them ``joint_names`` (J,), ``limbs`` (L, 2) indices, ``action_names`` (A,), ``source``, ``fps``,
     ``size`` (2,), ``frame_count``, ``gap_frames`` (G, 2) first and last, ``gap_reasons`` (G,),
-    ``assumption`` and ``weights``. `numpy.load` reads it without pickling. The same results give
-    the same bytes. Raises `UserError` where the file cannot be written.
+    ``assumption`` and ``weights``; of pictures also ``picture_names`` (F,) and ``picture_sizes`` (F, 2),
+    width and height. `numpy.load` reads it without pickling. The same results give the same bytes. Raises
+    `UserError` where the file cannot be written.
     """
     rows = results.rows
     with whole_file(path) as file, zipfile.ZipFile(file, "w") as archive:
@@ -365,7 +365,11 @@ def _entry(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
 
 
 def _about(results: Results) -> dict[str, npt.NDArray[Any]]:
-    gaps = results.gaps
+    gaps, pictures = results.gaps, results.pictures
+    of_pictures = {
+        "picture_names": np.array([name for name, _ in pictures], np.str_),
+        "picture_sizes": np.array([size for _, size in pictures], np.int64),
+    }
     return {
         "joint_names": np.array(results.layout.joints, np.str_),
         "limbs": np.array(results.layout.limbs, np.int64).reshape(-1, 2),
@@ -378,4 +382,4 @@ def _about(results: Results) -> dict[str, npt.NDArray[Any]]:
         "gap_reasons": np.array([gap.reason for gap in gaps], np.str_),
         "assumption": np.array(results.assumption, np.str_),
         "weights": np.array(results.weights, np.str_),
-    }
+    } | (of_pictures if pictures else {})

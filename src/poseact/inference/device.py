@@ -20,9 +20,12 @@ GRAPHS = 4
 WARM_UPS = 3
 
 
-def cpu_has_bf16() -> bool:
-    """Does the CPU multiply in bf16 (AVX-512 BF16 or AMX)? Others only emulate it, slowly."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+def cpu_gains_from_bf16() -> bool:
+    """Does the CPU multiply faster in bf16 than in fp32 (AMX)?
+
+    Others emulate it, slowly; AVX-512 BF16 alone had half the rate of fp32 (docs/experiments.md).
+    """
+    return bool(torch.cpu._is_amx_tile_supported())
 
 
 def cpu_has_vnni() -> bool:
@@ -36,7 +39,7 @@ def pick_device() -> torch.device:
 
 
 def pick_precision(device: torch.device, asked: str = "auto") -> Precision:
-    """What convolutions compute in: ``auto`` is bf16 where the device has it in hardware, else fp32.
+    """What convolutions compute in: ``auto`` is bf16 where that is faster on the device, else fp32.
 
     Raises `UserError` on another name than auto, fp32 and bf16.
     """
@@ -44,8 +47,8 @@ def pick_precision(device: torch.device, asked: str = "auto") -> Precision:
         raise UserError(f"precision: expected auto, fp32 or bf16, got {asked!r}")
     if asked == "auto":
         cuda = device.type == "cuda"
-        native = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_has_bf16()
-        return "bf16" if native else "fp32"
+        gains = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_gains_from_bf16()
+        return "bf16" if gains else "fp32"
     return "bf16" if asked == "bf16" else "fp32"
 
 

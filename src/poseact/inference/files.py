@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,6 @@ from poseact.results import Gap, Results, Rows
 from poseact.visual.frame import draw_frame
 from poseact.visual.page import result_page
 
-Pictures = list[tuple[str, tuple[int, int]]]
-
 
 def predict_pictures(
     source: str | Path,
@@ -52,7 +51,7 @@ def predict_pictures(
     opened = stream.source
     rows: list[Rows] = [np.zeros(0, stream.kind)]
     gaps: list[Gap] = []
-    pictures: Pictures = []
+    pictures: list[tuple[str, tuple[int, int]]] = []
     overlays: list[Path] = []
     messages: list[str] = []
     began, count = time.monotonic(), len(opened.stills)
@@ -77,13 +76,14 @@ def predict_pictures(
                 add_gap(gaps, frame.number, UNREADABLE if frame.image is None else answer.gap)
     everyone = np.concatenate(rows)
     results = results_of(stream, everyone, count, gaps, weights_text(weights, network))
+    results = replace(results, pictures=tuple(pictures))
     return Summary(
         frames=count,
         answered=sum(len(own) > 0 for own in rows),
         people=len(results.people),
         gaps=results.gaps,
         segments=(),
-        written=_write(out, results, pictures, overlays, options),
+        written=_write(out, results, overlays, options),
         fps=count / max(1e-9, time.monotonic() - began),
         messages=tuple(messages),
     )
@@ -94,12 +94,10 @@ def _draw(path: Path, answer: Answer, stream: Stream) -> None:
     write_png(path, draw_frame(answer.frame.image, answer.rows, stream.layout, time_s=None, gap=answer.gap))
 
 
-def _write(
-    out: Path, results: Results, pictures: Pictures, overlays: list[Path], options: RunOptions
-) -> tuple[Path, ...]:
+def _write(out: Path, results: Results, overlays: list[Path], options: RunOptions) -> tuple[Path, ...]:
     written = list(overlays)
     tables: dict[str, Callable[[Path], None]] = {
-        "json": lambda path: write_coco(path, results, pictures=pictures),
+        "json": lambda path: write_coco(path, results),
         "csv": lambda path: write_csv(path, results),
         "npz": lambda path: write_npz(path, results),
     }
@@ -109,7 +107,7 @@ def _write(
             written.append(out / OUTPUTS[name])
     if options.wants("page"):
         tables_only = [path.name for path in written[len(overlays) :]]
-        page = result_page(results, (), tables_only, pictures=[path.name for path in overlays])
+        page = result_page(results, (), tables_only, overlays=[path.name for path in overlays])
         with writing(out):
             write_whole(out / OUTPUTS["page"], page.encode("utf-8", "replace"))
         written.append(out / OUTPUTS["page"])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from poseact.data.images import write_whole
-from poseact.data.loading import DAMAGED_SHARE, Batch, Examples, training_loader
+from poseact.data.loading import Batch, check_damage, training_loader
 from poseact.errors import UserError
 from poseact.network import to_input
 from poseact.structures import ActionOutput, PoseOutput
@@ -63,7 +63,7 @@ def train_one_epoch(run: Run, advance: Callable[[str], None]) -> None:
         step_losses, damaged, stopping = step(run, batch)
         progress.sums = [a + b for a, b in zip(progress.sums, step_losses, strict=True)]
         progress.damaged += damaged
-        _check_damage(run)
+        check_damage(run.examples(progress.epoch), progress.damaged, run.batches * spec.batch)
         update_average(run.average, run.network, spec.average, run.step + 1)
         progress.batch += 1
         run.tick()
@@ -199,26 +199,3 @@ def _check_finite(run: Run, batch: Batch, what: str, value: float) -> None:
         f"{run.out}: the {what} became {value} in epoch {run.progress.epoch + 1}; the batch is in "
         "bad-batch-*.npz there; lower training.learning_rate and start again in another folder"
     )
-
-
-def _check_damage(run: Run) -> None:
-    most = DAMAGED_SHARE * run.batches * run.recipe.training.batch
-    if run.progress.damaged > most:
-        some = "; ".join(_first_damaged(run.examples(run.progress.epoch)))
-        raise UserError(
-            f"{run.progress.damaged} of {run.batches * run.recipe.training.batch} samples of an epoch cannot "
-            f"be read, over {DAMAGED_SHARE:.0%}: {some}; mend the data set"
-        )
-
-
-def _first_damaged(examples: Examples, most: int = 5) -> list[str]:
-    messages: list[str] = []
-    for which, source in enumerate(examples.sources):
-        for index in range(len(source)):
-            try:
-                examples.read((which, index))
-            except UserError as error:
-                messages.append(str(error))
-            if len(messages) == most:
-                return messages
-    return messages

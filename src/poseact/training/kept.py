@@ -26,7 +26,7 @@ from rich.progress import track
 from poseact.data.augment import draw_transform
 from poseact.data.clips import is_tracks
 from poseact.data.images import write_whole
-from poseact.data.loading import Batch, Examples, batch_loader
+from poseact.data.loading import Batch, Examples, batch_loader, check_damage
 from poseact.data.mixing import Place
 from poseact.errors import UserError
 from poseact.geometry import Box, CropTransform
@@ -90,7 +90,8 @@ def moved(
 def keep_answers(run: Run) -> None:
     """Compute what is not there yet; a kill costs at most a few clips.
 
-    Raises `UserError` where several processes share the run, or a data set has no videos.
+    Raises `UserError` where several processes share the run, a data set has no videos, or over 1 % of the
+    clips cannot be read.
     """
     if run.accelerator.num_processes > 1:
         raise UserError("training.kept: expected one process; leave the launcher or training.kept out")
@@ -112,6 +113,7 @@ def keep_answers(run: Run) -> None:
     where = f"{size:.1f} GB in {run.out / FOLDER}"
     run.console.print(f"keeping the poses of {count} clips, {where}", markup=False)
     spans = [slice(start, min(start + _GROUP, count)) for start in groups]
+    damaged = int((~files["readable"][:done]).sum())
     # While the network answers, the next clips are drawn.
     drawn = batch_loader(examples, [places[some] for some in spans], max(1, run.recipe.training.workers))
     for some, batch in zip(track(spans, "poses", console=run.console, disable=not spans), drawn, strict=True):
@@ -119,6 +121,8 @@ def keep_answers(run: Run) -> None:
             files[name][some] = values
             files[name].flush()
         write_whole(about, json.dumps({**of, "done": some.stop}).encode())
+        damaged += int((~files["readable"][some]).sum())
+        check_damage(examples, damaged, count)
 
 
 def drop_answers(out: Path) -> None:

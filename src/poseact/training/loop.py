@@ -25,7 +25,7 @@ from poseact.data.images import write_whole
 from poseact.data.loading import Examples
 from poseact.data.mixing import MixedBatches
 from poseact.errors import UserError
-from poseact.inference.device import cpu_has_bf16
+from poseact.inference.device import cpu_gains_from_bf16
 from poseact.inference.predictor import ready
 from poseact.network import MultitaskNetwork
 from poseact.training import checkpoint
@@ -302,7 +302,7 @@ def _accelerator() -> Accelerator:
 
 
 def _computes_bf16(device: torch.device) -> bool:
-    return torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bf16()
+    return torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_gains_from_bf16()
 
 
 @contextlib.contextmanager

@@ -30,13 +30,13 @@ def result_page(
     files: Sequence[str],
     video: str | None = None,
     timeline: str | None = None,
-    pictures: Sequence[str] = (),
+    overlays: Sequence[str] = (),
     no_action: str = "",
 ) -> str:
     """The page as HTML that needs nothing but the files beside it; all names in it are escaped.
 
     ``files``: what lies in the page's folder, by their paths relative to it, to link to; ``video`` and
-    ``timeline``: the overlay and the timeline among them; ``pictures``: overlays of images;
+    ``timeline``: the overlay and the timeline among them; ``overlays``: of pictures, those drawn;
     ``no_action``: why there is no segment. A click on a segment or a gap shows that place of the video.
     """
     title = html.escape(results.source)
@@ -44,7 +44,7 @@ def result_page(
         "<!doctype html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{title}</title>", f"<style>{_CSS}</style>", "</head>", "<body>",
-        f"<h1>{title}</h1>", f"<p>{html.escape(_summary(results, bool(pictures)))}</p>",
+        f"<h1>{title}</h1>", f"<p>{html.escape(_summary(results))}</p>",
     ]  # fmt: skip
     if video:
         parts.append(
@@ -52,26 +52,26 @@ def result_page(
         )
     if timeline:
         parts.append(f'<a href="{_link(timeline)}"><img alt="timeline" src="{_link(timeline)}"></a>')
-    if results.actions and not pictures:
+    if results.actions and not results.pictures:
         parts += _segment_table(segments, no_action, bool(video))
-    parts += _gap_table(results, bool(video), bool(pictures))
+    parts += _gap_table(results, bool(video))
     parts += _joint_table(results) + _about(results) + _file_list(files)
-    if pictures:
+    if overlays:
         parts.append("<h2>Pictures</h2>")
-        parts += [_figure(picture) for picture in pictures]
+        parts += [_figure(overlay) for overlay in overlays]
     if video:
         parts.append(f"<script>{_SEEK}</script>")
     return "\n".join([*parts, "</body>", "</html>", ""])
 
 
-def _summary(results: Results, images: bool) -> str:
-    width, height = results.size
-    told = [f"{results.frames} images" if images else f"{results.frames} frames of {width} x {height} pixels"]
-    if results.fps > 0 and not images:
+def _summary(results: Results) -> str:
+    (width, height), shown = results.size, "pictures" if results.pictures else "frames"
+    told = [f"{results.frames} {shown}" + ("" if results.pictures else f" of {width} x {height} pixels")]
+    if results.fps > 0 and not results.pictures:
         long = _clock(float(results.seconds(results.frames)))
         told.append(f"{results.fps:.5g} frames a second, {long} long")
     people = len(results.people)
-    answered, shown = len(np.unique(results.column("frame"))), "images" if images else "frames"
+    answered = len(np.unique(results.column("frame")))
     if people:
         told.append(f"{people} {'person' if people == 1 else 'people'} in {answered} {shown}")
     else:
@@ -104,18 +104,23 @@ def _segment_table(segments: Sequence[Segment], no_action: str, seeks: bool) -> 
     return [*parts, '<p class="note">A click on a row shows that place of the video.</p>'] if seeks else parts
 
 
-def _gap_table(results: Results, seeks: bool, images: bool) -> list[str]:
+def _gap_table(results: Results, seeks: bool) -> list[str]:
     if not results.gaps:
         return []
-    columns: tuple[str, ...] = ("images" if images else "frames", "reason")
+    if results.pictures:
+        named = [(0.0, [_names(gap, results.pictures), gap.reason]) for gap in results.gaps]
+        return ["<h2>Pictures without an answer</h2>", *_timed(("pictures", "reason"), named, seeks=False)]
     starts = results.seconds([gap.first for gap in results.gaps]).tolist()
-    rows = [(start, [_numbers(gap), gap.reason]) for start, gap in zip(starts, results.gaps, strict=True)]
-    if not images:
-        columns = ("from", "to", *columns)
-        after = results.seconds([gap.last + 1 for gap in results.gaps]).tolist()
-        ends = [[_clock(start), _clock(end)] for start, end in zip(starts, after, strict=True)]
-        rows = [(second, [*end, *cells]) for (second, cells), end in zip(rows, ends, strict=True)]
-    return [f"<h2>{columns[-2].capitalize()} without an answer</h2>", *_timed(columns, rows, seeks)]
+    ends = results.seconds([gap.last + 1 for gap in results.gaps]).tolist()
+    rows = [
+        (start, [_clock(start), _clock(end), _numbers(gap), gap.reason])
+        for start, end, gap in zip(starts, ends, results.gaps, strict=True)
+    ]
+    return ["<h2>Frames without an answer</h2>", *_timed(("from", "to", "frames", "reason"), rows, seeks)]
+
+
+def _names(gap: Gap, pictures: Sequence[tuple[str, tuple[int, int]]]) -> str:
+    return ", ".join(name for name, _ in pictures[gap.first : gap.last + 1])
 
 
 def _numbers(gap: Gap) -> str:
