@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from poseact.data import folder
 from poseact.data.augment import AUGMENTATIONS
+from poseact.data.check import check
 from poseact.data.clips import Clips, Stills
 from poseact.data.folder import ActionFolders, open_frames
 from poseact.data.images import ImageFiles
@@ -151,6 +152,8 @@ def test_a_video_cut_short_has_the_frames_that_are_left(root):
     path.write_bytes(path.read_bytes()[: last.pos])
     data = ActionFolders(root)
     assert list(data.lengths) == [5, 6, 9, 8, 12] and data.damaged == []
+    (told,) = check(data, None).damaged
+    assert "clip9.mp4: breaks off after 8 frames" in told
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,20 @@ def test_nobody_and_damage_are_gaps(tmp_path, monkeypatch):
     assert [gap["reason"] for gap in info["gaps"]] == ["no person", "unreadable"]
 
 
+def test_a_download_that_stopped_is_told(tmp_path):
+    path = fake.write(
+        tmp_path / "a.mp4", 40, size=(320, 240), container={"movflags": "faststart"},
+        paint=lambda i, size: picture(160, 120),
+    )  # fmt: skip
+    path.write_bytes(path.read_bytes()[: fake.packets(path)[20].pos])
+    summary = predict_video(path, Bright(), tmp_path / "out", RunOptions(FP32))
+    assert summary.frames == 20 and summary.gaps == ()
+    (message,) = summary.messages
+    assert message.startswith("a.mp4: breaks off after 20 frames, its header tells of 40")
+    info = json.loads((tmp_path / "out" / "keypoints.json").read_text())["info"]
+    assert "breaks off" in info["damage"] and "breaks off" in (tmp_path / "out" / "index.html").read_text()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (9, 400)])
 def test_videos_of_odd_sizes(tmp_path, size):
     path = fake.write(

@@ -403,6 +403,15 @@ def test_a_file_cut_short(tmp_path):
             UserError, match=rf"cut\.mp4: expected frame {i}, found 20 frames \(its header tells of 30\)"
         ):
             file.read([3, i])
+    assert file.damage == "breaks off after 20 frames, its header tells of 30; get it again"
+
+
+@pytest.mark.parametrize("flags", ["faststart", "frag_keyframe+empty_moov", ""])
+def test_whole_files_are_not_taken_for_damaged(tmp_path, flags):
+    path = fake.write(tmp_path / "whole.mp4", COUNT, container={"movflags": flags} if flags else {})
+    assert VideoFile(path).damage == ""
+    path.write_bytes(path.read_bytes() + b"what is no box follows")
+    assert VideoFile(path).damage == ""
 
 
 @pytest.mark.parametrize("name", ["cut.mkv", "cut.ts"])

@@ -458,7 +458,7 @@ def _show_summary(summary: Any, console: Console, alone: bool) -> None:
     elif summary.no_action:
         console.print(summary.no_action, markup=False)
     for message in summary.messages:
-        console.print(f"skipped: {message}", markup=False)
+        console.print(message, markup=False)
     if alone and summary.people == 1:
         console.print("one person is followed; --boxes takes a file with the boxes of more")
     pictures = [path for path in summary.written if path.suffix == ".png" and path.name != "timeline.png"]

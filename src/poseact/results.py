@@ -68,6 +68,7 @@ class Results:
       known; ``gaps``: those without an answer, in order.
     - ``assumption``: in words, what the metres rest on; empty in 2D.
     - ``weights``: the file's name and checksum, in words.
+    - ``damage``: in words, what is missing of the source; empty where nothing is known to be.
     - ``pictures``: of pictures, the file's name and (width, height) of each frame, (0, 0) of one that cannot
       be read; empty of a video.
     """
@@ -83,6 +84,7 @@ class Results:
     gaps: tuple[Gap, ...] = ()
     assumption: str = ""
     weights: str = ""
+    damage: str = ""
     pictures: tuple[tuple[str, tuple[int, int]], ...] = ()
 
     def __post_init__(self) -> None:

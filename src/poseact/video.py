@@ -77,6 +77,7 @@ _TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "flv")
 # Where a packet is marked as damaged because the file ends within it, and what is sought by decoding times.
 _ENDS_WITHIN = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
 _BROADCAST = ("mpegts", "mpeg")
+_BOXED = ("mov,mp4,m4a,3gp,3g2,mj2",)
 _ONE_TO_ONE = ("h264", "hevc", "vp9", "libdav1d", "av1", "mjpeg", "prores", "ffv1")
 _NARROWEST = Fraction(1, 4)
 """Pixels that are narrower, or wider than four times their height, are taken for damage."""
@@ -125,6 +126,14 @@ class VideoFile:
     def height(self) -> int:
         """Rows of a frame, upright."""
         return self._indexed().size[1]
+
+    @property
+    def damage(self) -> str:
+        """Says so where an MP4 or QuickTime file breaks off before the end that it tells of; else empty."""
+        index = self._indexed()
+        if not index.broken or index.promised <= len(self):
+            return ""
+        return f"breaks off after {len(self)} frames, its header tells of {index.promised}; get it again"
 
     def read(self, indices: Sequence[int], reduction: int = 1) -> tuple[list[Image], int]:
         """See `structures.Frames`; reduced as far as width and height can be halved evenly.
@@ -178,7 +187,8 @@ class _Index(NamedTuple):
     - ``times`` (F,) in seconds; ``pts`` (F,) ascending timestamps, None where frames are counted.
     - ``starts``: frames that decoding can start at, ascending, and the timestamp that finds each.
     - ``square``: width and height before the turn, see `square_size`; ``turn``: see `turn_of`.
-    - ``promised``: frames that the file's header tells of; 0 where it does not.
+    - ``promised``: frames that the file's header tells of; 0 where it does not. ``broken``: the file ends
+      before what holds them does.
     """
 
     stamp: tuple[int, int]
@@ -189,6 +199,7 @@ class _Index(NamedTuple):
     square: tuple[int, int]
     turn: tuple[bool, bool, bool]
     promised: int
+    broken: bool
 
     @property
     def size(self) -> tuple[int, int]:
@@ -235,7 +246,29 @@ def _make_index(path: Path) -> _Index:
             square=square_size(first.width, first.height, stream),
             turn=turn_of(first),
             promised=stream.frames,
+            broken=container.format.name in _BOXED and _breaks_off(path),
         )
+
+
+def _breaks_off(path: Path) -> bool:
+    """Does a file of boxes (ISO 14496-12) end within one?
+
+    Fewer frames than the header tells of are no sign of it: edit lists leave some out.
+    """
+    end, at = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while at + 8 <= end:
+            file.seek(at)
+            head = file.read(16)
+            size = int.from_bytes(head[:4])
+            if size == 1:  # the size is in the eight bytes that follow
+                size = int.from_bytes(head[8:])
+            elif size == 0:  # to the end of the file
+                return False
+            if size < 8:
+                return False
+            at += size
+    return at > end
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from poseact.errors import UserError
 from poseact.geometry import FloatArray
 from poseact.skeleton import Layout, mirrored
 from poseact.structures import BoolArray, Sample, Track
+from poseact.video import VideoFile
 
 FAR = 1.5
 """A joint farther than this from its box's centre, in sides of the box, cannot be the person's."""
@@ -105,6 +106,8 @@ def _read(source: SampleSource | TrackSource, report: Report, console: Console |
             item = source[i]
             ends = [item.index] if isinstance(item, Sample) else sorted({0, len(item) // 2, len(item) - 1})
             item.frames.read(ends)
+            if isinstance(item.frames, VideoFile) and item.frames.damage:
+                report.damaged.append(f"{item.frames.path}: {item.frames.damage}")
         except UserError as error:
             report.damaged.append(str(error))
             continue

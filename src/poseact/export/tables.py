@@ -185,7 +185,7 @@ def write_coco(path: Path, results: Results, segments: Sequence[Segment] = ()) -
     - With 3D ``keypoints_m`` and ``keypoints_crop``: x, y, z of each joint relative to the pelvis, see
       `results.row_type`. With actions ``action``, ``action_probability`` and ``action_probabilities`` in
       the order of ``info.actions``; null where there is no answer yet.
-    - ``info``: the source, what the metres rest on, the weights, ``gaps`` and ``segments``.
+    - ``info``: the source, ``damage`` to it, what the metres rest on, the weights, ``gaps`` and ``segments``.
 
     Raises `UserError` where the file cannot be written.
     """
@@ -250,6 +250,7 @@ def _info(results: Results, segments: Sequence[Segment]) -> dict[str, Any]:
         "height": results.size[1],
         "frames": results.frames,
         "weights": results.weights,
+        "damage": results.damage,
         "assumption": results.assumption,
         "actions": list(results.actions),
         "gaps": [{"first": gap.first, "last": gap.last, "reason": gap.reason} for gap in results.gaps],

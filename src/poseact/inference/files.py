@@ -64,7 +64,7 @@ def predict_pictures(
             frame = answer.frame
             shown = opened.stills[frame.number]
             if frame.image is None:
-                messages.append(frame.reason)
+                messages.append(f"skipped: {frame.reason}")
                 pictures.append((shown, (0, 0)))
             else:
                 rows.append(answer.rows)

@@ -132,7 +132,8 @@ class VideoTask:
     def __call__(self, source: Path, out: Path) -> dict[str, Any]:
         done = predict_video(source, _loaded(self.weights), out, self.options, weights=self.weights)
         told: dict[str, Any] = {"frames": done.frames, "answered": done.answered, "people": done.people}
-        return told | {"gaps": len(done.gaps), "segments": len(done.segments)}
+        told |= {"gaps": len(done.gaps), "segments": len(done.segments)}
+        return told | ({"messages": "; ".join(done.messages)} if done.messages else {})
 
 
 _last_loaded: dict[str, MultitaskNetwork] = {}
@@ -468,6 +469,7 @@ def _finish(record: _Record, weights: str, fps: float) -> Summary:
         dropped=record.dropped,
         fps=fps,
         no_action=no_action,
+        messages=(f"{stream.source.name}: {results.damage}",) if results.damage else (),
     )
     del rows, results  # a file that is mapped cannot be deleted everywhere
     with writing(record.out):
@@ -497,6 +499,7 @@ def results_of(
         gaps=tuple(gaps),
         assumption=assumptions(stream),
         weights=weights,
+        damage=stream.source.damage,
     )
 
 

@@ -66,6 +66,7 @@ class Source:
       has no such function.
     - ``count``: how many frames there are; None for a live source.
     - ``stills``: the names of pictures that have nothing to do with each other; empty for what moves.
+    - ``damage``: in words, what is missing of it; empty where nothing is known to be.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Source:
     ahead: Callable[[int], Image | None] | None = None
     count: int | None = None
     stills: tuple[str, ...] = ()
+    damage: str = ""
 
     @property
     def live(self) -> bool:
@@ -164,7 +166,8 @@ def _video(path: Path) -> Source:
         finally:
             walk.close()
 
-    return Source(path.name, file.fps, (file.width, file.height), frames, ahead, len(times))
+    size = (file.width, file.height)
+    return Source(path.name, file.fps, size, frames, ahead, len(times), damage=file.damage)
 
 
 def _address(text: str) -> Source:

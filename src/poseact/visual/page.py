@@ -46,6 +46,8 @@ def result_page(
         f"<title>{title}</title>", f"<style>{_CSS}</style>", "</head>", "<body>",
         f"<h1>{title}</h1>", f"<p>{html.escape(_summary(results))}</p>",
     ]  # fmt: skip
+    if results.damage:
+        parts.append(f"<p><strong>The file {html.escape(results.damage)}.</strong></p>")
     if video:
         parts.append(
             f'<video id="video" controls playsinline preload="metadata" src="{_link(video)}"></video>'
