@@ -444,6 +444,22 @@ def test_a_service_that_is_told_to_stop_ends_with_all_results(flat, tmp_path, mo
     assert code == 0 and len(pixels(out / "overlay.mp4")) == 12 and (out / "index.html").exists()
 
 
+def test_a_video_that_is_interrupted_says_how_to_go_on(video, flat, tmp_path, monkeypatch, capsys):
+    add = Stream.add
+
+    def stopped(self, frames):
+        if frames[0].number >= 8:
+            raise KeyboardInterrupt
+        return add(self, frames)
+
+    monkeypatch.setattr(Stream, "add", stopped)
+    command = ["predict", str(video), "--weights", str(flat), "--out", str(tmp_path / "out")]
+    assert main(command) == 130
+    assert f"of {COUNT}; the same command goes on from here" in capsys.readouterr().out
+    monkeypatch.setattr(Stream, "add", add)
+    assert main(command) == 0 and len(pixels(tmp_path / "out" / "overlay.mp4")) == COUNT
+
+
 def test_what_a_killed_recording_left_is_not_deleted(flat, tmp_path, monkeypatch):
     from fakes import people
 

@@ -100,6 +100,18 @@ def test_what_is_no_source_is_told_in_one_line(place):
     assert place.rstrip("/") in str(error.value) and "\n" not in str(error.value)
 
 
+def test_nothing_and_an_empty_folder(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "notes.md").write_bytes(b"")
+    with pytest.raises(UserError, match="'': no such file or folder"):
+        source_kind("")
+    with pytest.raises(UserError, match="holds no picture and no video"):
+        source_kind(tmp_path)
+    (tmp_path / "a.heic").write_bytes(b"")
+    with pytest.raises(UserError, match="save its 1 of other kinds as JPEG"):
+        open_source(tmp_path)
+
+
 def test_several_videos_are_no_source(tmp_path):
     (tmp_path / "list.txt").write_text("a.mp4")
     with pytest.raises(UserError, match="one video"):

@@ -85,7 +85,11 @@ def _parser() -> argparse.ArgumentParser:
 
     report = _verb(verbs, "report", _report, "the paper's tables and figures from evaluation files")
     report.add_argument(
-        "sources", type=Path, nargs="+", metavar="RUN_OR_JSON", help="files of `evaluate --json`, or folders"
+        "sources",
+        type=Path,
+        nargs="+",
+        metavar="RUN_OR_JSON",
+        help="files of `evaluate --json`, or folders with some called eval-*.json",
     )
     report.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the report")
 

@@ -176,6 +176,9 @@ def predict_video(
             _work(stream, record, console)
         except KeyboardInterrupt:
             if not opened.live:
+                if console is not None:
+                    at = f"frame {record.frames} of {opened.count}"
+                    console.print(f"stopped at {at}; the same command goes on from here", markup=False)
                 raise
         record.save()
         if not record.frames:

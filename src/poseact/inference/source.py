@@ -111,15 +111,17 @@ def source_kind(source: str | Path | int) -> Kind:
     path = Path(text)
     if "://" in text or (text.isdecimal() and not path.exists()):
         return "live"
-    if not path.exists():
+    if not text or not path.exists():
         raise UserError(
-            f"{path}: no such file or folder; expected a picture, a video, a folder of either, an address "
+            f"{text!r}: no such file or folder; expected a picture, a video, a folder of either, an address "
             "(rtsp://, http://) or the number of a camera"
         )
     if path.is_dir():
         inside = {p.suffix.lower() for p in path.iterdir()}
         if inside.isdisjoint(VIDEO_SUFFIXES) and inside.isdisjoint(IMAGE_SUFFIXES):
             inside = {p.suffix.lower() for p in path.rglob("*")}
+        if inside.isdisjoint((*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, *UNREAD_SUFFIXES)):
+            raise UserError(f"{path}: holds no picture and no video; give another folder")
         return "pictures" if inside.isdisjoint(VIDEO_SUFFIXES) else "videos"
     if path.suffix.lower() == ".txt":
         return "videos"
