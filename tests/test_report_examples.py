@@ -6,12 +6,13 @@ from fakes.networks import Known
 from fakes.tracks import Tracks
 
 from poseact.data.images import InMemory
+from poseact.evaluation import examples
 from poseact.evaluation.actions import Video, measure_actions
 from poseact.evaluation.examples import CELL, action_sheet, pose_sheet
 from poseact.evaluation.poses import measure_poses
 from poseact.evaluation.rules import OURS, Protocol
 from poseact.network import arguments, build
-from poseact.skeleton import PA16, PA17
+from poseact.skeleton import PA16, PA17, convert
 
 CPU = torch.device("cpu")
 EVERY = Protocol(frame_step=1)
@@ -73,3 +74,22 @@ def test_answers_are_green_where_right_and_red_where_wrong():
     right, wrong, none = (drawn[:, i * CELL : (i + 1) * CELL] for i in range(3))
     assert caption(right)[1] > caption(right)[0] and caption(wrong)[0] > caption(wrong)[1]
     assert (none == 32).all(), "nothing was answered"
+
+
+def test_poses_that_are_given_are_those_drawn(monkeypatch):
+    torch.manual_seed(0)
+    network, layout = build(
+        arguments("penn-action", "paper", width=16, blocks=1, size=64, actions=2, frames=8)
+    )
+    network.layout = layout
+    source, given = Black(count=1, frames=8), replace(OURS, poses="given")
+    measured = measure_actions(network, source, CPU, given)
+    crop, drawn = examples._crop, []
+    monkeypatch.setattr(examples, "predict_group", None)
+    monkeypatch.setattr(examples, "_crop", lambda *args: drawn.append(args) or crop(*args))
+    action_sheet(network, layout, source, measured, given)
+    track = source[0]
+    (_, joints, visibility, _, _) = drawn[0]
+    known = convert(track.valid[4], track.layout, layout)
+    assert known.any() and (visibility == known).all()
+    assert (joints == convert(track.joints[4, :, :2], track.layout, layout)).all()

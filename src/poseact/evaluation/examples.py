@@ -16,7 +16,7 @@ from poseact.evaluation.rules import Protocol
 from poseact.geometry import REFERENCE_SIDE_M, Box, crop_transform, whole_image_box
 from poseact.inference.predictor import View, predict_group, ready
 from poseact.network import MultitaskNetwork
-from poseact.skeleton import Layout
+from poseact.skeleton import Layout, convert
 from poseact.structures import Image, Prediction
 from poseact.visual.overlay import draw_prediction
 from poseact.visual.sheet import contact_sheet
@@ -57,7 +57,8 @@ def action_sheet(
 ) -> Image:
     """The middle frame of videos at even distances in the set: the pose, and the action answered.
 
-    Green where it is right; where it is wrong, in red, the true one follows in brackets.
+    Where annotated poses are given, those without their noise. Green where it is right; where it is wrong, in
+    red, the true one follows in brackets.
     """
     network = ready(network, torch.device("cpu"))
     cells: list[Image] = []
@@ -72,11 +73,17 @@ def action_sheet(
         try:
             taken = clip(track, indices)
             box = clip_box(network, layout, taken, network.size, protocol.boxes)
-            (image,), _ = track.frames.read([int(indices[len(indices) // 2])])
+            middle = int(indices[len(indices) // 2])
+            (image,), _ = track.frames.read([middle])
         except UserError:  # another clip showed somebody
             continue
-        answer = predict_group(network, layout, [View(track.name, image, box)], network.size)[0][-1]
-        cell = _crop(image, answer.joints, answer.visibility, layout, box)
+        if protocol.poses == "estimated":
+            answer = predict_group(network, layout, [View(track.name, image, box)], network.size)[0][-1]
+            joints, visibility = answer.joints, answer.visibility
+        else:
+            joints = convert(track.joints[middle, :, :2], track.layout, layout)
+            visibility = convert(track.valid[middle], track.layout, layout).astype(float)
+        cell = _crop(image, joints, visibility, layout, box)
         chosen = int(video.probabilities[-1].argmax())
         right = chosen == video.action
         text = measured.labels[chosen] + ("" if right else f" ({measured.labels[video.action]})")
