@@ -51,7 +51,9 @@ def main() -> None:
     fp32 = matrix_gflops(torch.float32)
     # Emulated bf16 takes minutes at 4096: a smaller product tells its speed as well.
     bf16 = matrix_gflops(torch.bfloat16, 4096 if native else 512)
-    console.print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, bf16 in hardware: {native}")
+    console.print(
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}, bf16 faster than fp32: {native}"
+    )
     console.print(f"matrix product: fp32 {fp32:.0f} GFLOP/s, bf16 {bf16:.1f} GFLOP/s")
     model, _ = build(arguments("mpii"))
     model.eval()

@@ -101,7 +101,7 @@ def test_what_is_missing_is_a_line(only_torch, monkeypatch):
     monkeypatch.setattr(module, "pick_precision", lambda device: "fp32")
     first, second = not_measured()
     assert first == "onnx: no_such_module not installed, pip install 'poseact[export]'"
-    assert second.startswith("bf16: not in the hardware")
+    assert second.startswith("bf16: not faster than fp32")
 
 
 def test_blocks_that_are_not_there(only_torch):

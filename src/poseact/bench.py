@@ -168,7 +168,7 @@ def _check(network: MultitaskNetwork, size: int, batch: int, blocks: Sequence[in
 def variants(
     network: MultitaskNetwork, size: int, blocks: Sequence[int] | None, crops: Crops, folder: Path
 ) -> Iterator[Variant]:
-    """The network in every backend that is installed and every precision that the machine has in hardware.
+    """The network in every backend that is installed and every precision that pays on the machine.
 
     ``blocks``: as in `bench`. ``crops`` (n, S, S, 3): for INT8 to calibrate on. Exports go to ``folder``.
     """
@@ -200,7 +200,7 @@ def not_measured() -> list[str]:
         if _absent(backend)
     ]
     if pick_precision(pick_device()) == "fp32":
-        lines.append("bf16: not in the hardware of this machine; emulated it takes many times as long")
+        lines.append("bf16: not faster than fp32 on this machine")
     if not cpu_has_vnni() and any(not _absent(backend) for backend in NEEDS):
         lines.append("int8: this CPU has no dot products of bytes (VNNI), so it gains little over fp32")
     return lines
@@ -214,7 +214,7 @@ def matrix_limits() -> dict[str, dict[str, float]]:
     """GFLOP/s of a product of square matrices, by precision and library.
 
     fp32 by torch, numpy and, where it is installed, ONNX Runtime, which bring three libraries; bf16 by
-    torch where it is in hardware.
+    torch where it is faster.
     """
     device, work = pick_device(), 2 * SIDE**3 / 1e9
     a, b = torch.randn(2, SIDE, SIDE, device=device).unbind()

@@ -14,7 +14,7 @@ from poseact.evaluation.segments import found
 from poseact.segments import Segment
 from poseact.video import write_video
 
-SECONDS, SIZE, SEED = 14.0, (360, 480), 2
+SECONDS, SIZE, SEED = 14.0, (360, 480), 5
 
 
 def render_clip(path: Path, console: Console) -> tuple[Performed, ...]:

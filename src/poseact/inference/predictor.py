@@ -96,7 +96,7 @@ def ready(
 
     - ``blocks``: only the first so many prediction blocks are computed, and the last of them answers; all
       where None.
-    - ``precision``: fp32; bf16 for the convolutions; or auto: bf16 where the device has it in hardware.
+    - ``precision``: fp32; bf16 for the convolutions; or auto: bf16 where that is faster on the device.
 
     Frames are given in float32 all the same. On a GPU ``estimate`` runs as CUDA graphs. An exported network
     stays as it was exported. Raises `UserError` on blocks or a precision that are not to be had.

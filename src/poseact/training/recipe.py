@@ -99,7 +99,7 @@ class TrainingSpec:
       the weights, which is what is scored and saved, 0: the weights themselves.
     - ``sizes``: crop sizes in pixels to train at, among which the epochs are shared out evenly in
       that order (small crops first learn faster); the network's own size where empty.
-    - ``precision``: ``auto`` takes bf16 where the device computes in it. ``workers``: processes
+    - ``precision``: ``auto`` takes bf16 where that is faster. ``workers``: processes
       that prepare batches, 0: none beside the one that trains, best on two cores.
     - ``sample_every``: epochs between sheets of validation samples with the network's answers, 0: none.
     """
