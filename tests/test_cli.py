@@ -66,7 +66,7 @@ def test_a_count_of_nothing(capsys):
     (["train", "nothing.yaml"], "no such recipe"),
     (["train", "lspet.yaml"], "roots.lspet=DIR"),
     (["predict", "nowhere", "--weights", "tiny", "--out", "o"], "nowhere"),
-    (["predict", ".", "--weights", "nothing.safetensors", "--out", "o"], "nothing.safetensors"),
+    (["predict", "0", "--weights", "nothing.safetensors", "--out", "o"], "nothing.safetensors"),
     (["weights", "convert", "nothing.h5", "o.safetensors"], "nothing.h5"),
     (["weights", "download", "nothing"], "nothing"),
     (["info", "nothing.safetensors"], "nothing.safetensors"),

@@ -21,6 +21,8 @@ from poseact.errors import UserError
 from poseact.geometry import Box
 from poseact.skeleton import PA16
 from poseact.training.found import with_found_boxes
+from poseact.training.recipe import read_recipe
+from poseact.training.start import open_sets
 from poseact.video import VideoFile
 
 
@@ -113,9 +115,12 @@ def test_an_action_that_training_lacks(tmp_path):
     for split, action in (("train", "walk"), ("train", "run"), ("val", "run"), ("test", "walking")):
         (tmp_path / split / action).mkdir(parents=True)
         fake.write(tmp_path / split / action / "x.mp4", 2)
-    with pytest.raises(UserError, match=r"no video of walking in train, but in test; call"):
-        ActionFolders(tmp_path, "train")
-    assert ActionFolders(tmp_path, "val").actions == ("run", "walk", "walking")
+    assert ActionFolders(tmp_path, "train").absent == ("walking",)
+    assert ActionFolders(tmp_path, "val").absent == ("walk", "walking")
+    assert ActionFolders(tmp_path, "all").absent == ()
+    recipe = read_recipe("folder.yaml", [f"roots.folder={tmp_path}"])
+    with pytest.raises(UserError, match=r"no video of walking in train, but in another split; call"):
+        open_sets(recipe)
 
 
 def test_a_folder_without_marked_splits_has_all(root):

@@ -775,7 +775,9 @@ def _h264_stream(
     if not fps > 0:
         raise ValueError(f"expected fps > 0, got {fps}")
     height, width = shape[:2]
-    chosen = {"crf": str(CRF), "g": str(KEY_FRAME_EVERY), **options}
+    # Without it, x264's code for AVX-512 makes other bytes of the same frames from one call to the next.
+    same = {"x264-params": "cpu-independent=1"}
+    chosen = {"crf": str(CRF), "g": str(KEY_FRAME_EVERY), **same, **options}
     stream = container.add_stream(_ENCODER, rate=Fraction(fps).limit_denominator(1001), options=chosen)
     assert isinstance(stream, av.VideoStream)
     stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"

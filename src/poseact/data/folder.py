@@ -52,8 +52,8 @@ class ActionFolders:
     ``actions``: the names of the folders of all splits together, sorted, so that labels agree.
     ``damaged``: one message for each video that cannot be opened or shows no frame; those are left
     out. All videos are opened once, when the length, `lengths` or `damaged` is first asked for.
-    Raises `UserError` on another split, where no video is found or none can be read, and where ``train``
-    lacks an action that is to be told apart.
+    ``absent``: the actions that this split has no video of. Raises `UserError` on another split, and where
+    no video is found or none can be read.
     """
 
     layout = PA16
@@ -76,12 +76,8 @@ class ActionFolders:
         ]
         if not self._listed:
             raise UserError(f"{marked.get(split, self.root)}: no video found; {_LAYOUT}")
-        if split == "train" and (untaught := [name for name in self.actions if name not in listed[split]]):
-            others = [name for name, videos in listed.items() if not videos.keys().isdisjoint(untaught)]
-            raise UserError(
-                f"{self.root}: no video of {', '.join(untaught)} in train, but in {' and '.join(others)}; "
-                "call an action's folder the same everywhere"
-            )
+        here = {self.actions[action] for _, action in self._listed}
+        self.absent = tuple(name for name in self.actions if name not in here)
 
     @property
     def lengths(self) -> Sequence[int]:

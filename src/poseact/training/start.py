@@ -42,7 +42,8 @@ def open_sets(recipe: Recipe) -> Sets:
     """Open a recipe's data sets; of synthetic people there are as many as the recipe counts.
 
     ``labels``: those of the videos; () where there are none. Raises `UserError` where a folder or a
-    split is missing, and where the labels of two sets of videos do not match.
+    split is missing, where an action has no video to train on, and where the labels of two sets of videos do
+    not match.
     """
     train: list[SampleSource | TrackSource] = []
     damaged: list[str] = []
@@ -51,6 +52,11 @@ def open_sets(recipe: Recipe) -> Sets:
         source = open_data(name, _root(recipe, name), part.split, part.count, frames)
         if part.swap_sides and not is_tracks(source):
             raise UserError(f"data.train.{name}.swap_sides: has no meaning for stills; leave it out")
+        if absent := getattr(source, "absent", ()):
+            raise UserError(
+                f"{_root(recipe, name)}: no video of {', '.join(absent)} in {part.split}, but in another "
+                "split; call an action's folder the same in all of them"
+            )
         damaged += getattr(source, "damaged", ())
         train.append(chosen(source, part.count, part.draws, part.swap_sides))
     scored = recipe.data.validation
