@@ -444,12 +444,18 @@ def test_keeping_goes_on_where_it_was_stopped_and_begins_again_with_other_weight
 
 def test_too_many_damaged_clips_are_told_while_poses_are_kept(weights, tmp_path):
     penn_action.write(tmp_path / "penn", clips=4)
-    for frame in (tmp_path / "penn" / "frames" / "0002").glob("*.jpg"):
+    frames = sorted((tmp_path / "penn" / "frames" / "0002").glob("*.jpg"))
+    whole = [frame.read_bytes() for frame in frames]
+    for frame in frames:
         frame.write_bytes(b"cut")
     roots = [f"roots.penn-action={tmp_path / 'penn'}"]
     run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true")
     with pytest.raises(UserError, match=r"1 of 4 samples cannot be read, over 1%.*0002"):
         keep_answers(run)
+    for frame, content in zip(frames, whole, strict=True):
+        frame.write_bytes(content)
+    keep_answers(run)
+    assert np.load(run.out / "kept" / "readable.npy").all(), "what was mended is read anew"
 
 
 def test_a_kept_stage_from_end_to_end(roots, weights, tmp_path):

@@ -72,12 +72,13 @@ _CONTAINER = {
     "protocol_whitelist": "file",
 }
 _CODEC = {"max_pixels": str(LARGEST_PIXELS)}
+_BOXED = "mov,mp4,m4a,3gp,3g2,mj2"
+"""FFmpeg's name of MP4 and QuickTime files, which consist of boxes."""
 # What stores presentation times, and what puts each frame into a packet of its own.
-_TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "flv")
+_TIMED = (_BOXED, "matroska,webm", "mpegts", "flv")
 # Where a packet is marked as damaged because the file ends within it, and what is sought by decoding times.
-_ENDS_WITHIN = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
+_ENDS_WITHIN = (_BOXED, "matroska,webm", "avi")
 _BROADCAST = ("mpegts", "mpeg")
-_BOXED = ("mov,mp4,m4a,3gp,3g2,mj2",)
 _ONE_TO_ONE = ("h264", "hevc", "vp9", "libdav1d", "av1", "mjpeg", "prores", "ffv1")
 _NARROWEST = Fraction(1, 4)
 """Pixels that are narrower, or wider than four times their height, are taken for damage."""
@@ -246,7 +247,7 @@ def _make_index(path: Path) -> _Index:
             square=square_size(first.width, first.height, stream),
             turn=turn_of(first),
             promised=stream.frames,
-            broken=container.format.name in _BOXED and _breaks_off(path),
+            broken=container.format.name == _BOXED and _breaks_off(path),
         )
 
 
@@ -775,9 +776,8 @@ def _h264_stream(
     if not fps > 0:
         raise ValueError(f"expected fps > 0, got {fps}")
     height, width = shape[:2]
-    # Without it, x264's code for AVX-512 makes other bytes of the same frames from one call to the next.
-    same = {"x264-params": "cpu-independent=1"}
-    chosen = {"crf": str(CRF), "g": str(KEY_FRAME_EVERY), **same, **options}
+    # Without cpu-independent, x264's code for AVX-512 makes other bytes of the same frames from call to call.
+    chosen = {"crf": str(CRF), "g": str(KEY_FRAME_EVERY), "x264-params": "cpu-independent=1", **options}
     stream = container.add_stream(_ENCODER, rate=Fraction(fps).limit_denominator(1001), options=chosen)
     assert isinstance(stream, av.VideoStream)
     stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"

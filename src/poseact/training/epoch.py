@@ -63,7 +63,7 @@ def train_one_epoch(run: Run, advance: Callable[[str], None]) -> None:
         step_losses, damaged, stopping = step(run, batch)
         progress.sums = [a + b for a, b in zip(progress.sums, step_losses, strict=True)]
         progress.damaged += damaged
-        check_damage(run.examples(progress.epoch), progress.damaged, run.batches * spec.batch)
+        check_damage(examples, progress.damaged, run.batches * spec.batch)
         update_average(run.average, run.network, spec.average, run.step + 1)
         progress.batch += 1
         run.tick()

@@ -122,7 +122,11 @@ def keep_answers(run: Run) -> None:
             files[name].flush()
         write_whole(about, json.dumps({**of, "done": some.stop}).encode())
         damaged += int((~files["readable"][some]).sum())
-        check_damage(examples, damaged, count)
+        try:
+            check_damage(examples, damaged, count)
+        except UserError:
+            about.unlink()  # what is mended is to be read anew
+            raise
 
 
 def drop_answers(out: Path) -> None:
