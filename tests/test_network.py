@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from poseact.network import PRESETS, MultitaskNetwork, arguments, build, to_input
-from poseact.network.layers import BatchNorm, Conv, _depthwise_bf16, max_pool, pad_same
+from poseact.network.layers import BatchNorm, Conv, DepthwiseConv, joined, max_pool, pad_same
 
 SMALL_ACTION = {"joints": 16, "width": 32, "blocks": 2, "size": 64, "actions": 5, "frames": 8}
 
@@ -122,14 +122,57 @@ def test_batch_norm_has_no_gamma():
     assert torch.allclose(bn.running_mean, 0.01 * mean.flatten())
 
 
-def test_depthwise_gradient_in_float32_equals_the_plain_one():
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("size", [(9, 9), (4, 7), (2, 1), (1, 1)])
+def test_depthwise_gradients_equal_the_plain_ones(kernel, size):
     torch.manual_seed(0)
-    x = torch.randn(2, 6, 9, 9, requires_grad=True)
-    w = torch.randn(6, 1, 5, 5, requires_grad=True)
-    grad = torch.randn(2, 6, 9, 9)
-    plain = torch.autograd.grad(torch.nn.functional.conv2d(x, w, padding=2, groups=6), (x, w), grad)
-    ours = torch.autograd.grad(_depthwise_bf16(x, w), (x, w), grad)
-    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(plain, ours, strict=True))
+    conv = DepthwiseConv(6, kernel).double()
+    x = torch.randn(2, 6, *size, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(conv, (x,))
+    grad = torch.randn_like(x)
+    plain = torch.autograd.grad(
+        torch.nn.functional.conv2d(x, conv.weight, padding=kernel // 2, groups=6), (x, conv.weight), grad
+    )
+    ours = torch.autograd.grad(conv(x), (x, conv.weight), grad)
+    assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(plain, ours, strict=True))
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_depthwise_gradients_in_bf16_are_those_of_fp32_within_its_rounding(kernel):
+    torch.manual_seed(0)
+    conv = DepthwiseConv(16, kernel)
+    x = torch.randn(4, 16, 12, 10).contiguous(memory_format=torch.channels_last).requires_grad_()
+    grad = torch.randn(4, 16, 12, 10)
+    exact = torch.autograd.grad(conv(x), (x, conv.weight), grad)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv(x)
+    assert out.dtype == torch.bfloat16
+    rounded = torch.autograd.grad(out, (x, conv.weight), grad.bfloat16())
+    for a, b in zip(exact, rounded, strict=True):
+        assert a.dtype == b.dtype and (a - b).norm() < 0.01 * a.norm()
+
+
+def test_depthwise_has_no_gradient_that_nobody_asks_for():
+    conv = DepthwiseConv(4, 5).requires_grad_(False)
+    x = torch.randn(1, 4, 6, 6, requires_grad=True)
+    conv(x).sum().backward()
+    assert x.grad is not None and conv.weight.grad is None
+    conv.requires_grad_(True)
+    conv(x.detach()).sum().backward()
+    assert conv.weight.grad is not None
+
+
+def test_gradients_of_what_is_joined_are_laid_out_as_the_parts():
+    a, b = (torch.randn(2, c, 4, 4).contiguous(memory_format=torch.channels_last) for c in (3, 5))
+    parts = [x.requires_grad_() for x in (a, b)]
+    seen = []
+    for x in parts:
+        x.register_hook(lambda g: seen.append(g.is_contiguous(memory_format=torch.channels_last)))
+    weight = torch.randn(2, 8, 4, 4)
+    out = joined(*(x * 1 for x in parts))
+    out.backward(weight.contiguous(memory_format=torch.channels_last))
+    assert seen == [True, True] and torch.equal(out, torch.cat(parts, 1))
+    assert torch.equal(torch.cat([a.grad, b.grad], 1), weight)
 
 
 def test_convolutions_have_no_bias():

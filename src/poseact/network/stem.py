@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from poseact.network.layers import ConvBN, SeparableResidual, max_pool
+from poseact.network.layers import ConvBN, SeparableResidual, joined, max_pool
 
 PUBLISHED_WIDTH = 576
 
@@ -21,16 +20,16 @@ class Stem(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         c32, c64, c96, c192 = (scaled(c, width) for c in (32, 64, 96, 192))
-        joined = c64 + c96
+        both = c64 + c96
         self.entry = nn.Sequential(
             ConvBN(3, c32, 3, 2, after=True),
             ConvBN(c32, c32, 3, after=True),
             ConvBN(c32, c64, 3, after=True),
         )
         self.down1 = ConvBN(c64, c96, 3, 2, after=True)
-        self.short = nn.Sequential(ConvBN(joined, c64, 1, after=True), ConvBN(c64, c96, 3))
+        self.short = nn.Sequential(ConvBN(both, c64, 1, after=True), ConvBN(c64, c96, 3))
         self.long = nn.Sequential(
-            ConvBN(joined, c64, 1, after=True),
+            ConvBN(both, c64, 1, after=True),
             ConvBN(c64, c64, (5, 1), after=True),
             ConvBN(c64, c64, (1, 5), after=True),
             ConvBN(c64, c96, 3),
@@ -40,7 +39,7 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.entry(x)
-        x = torch.cat([self.down1(x), max_pool(x, 3)], 1)
-        x = torch.cat([self.short(x), self.long(x)], 1)
-        x = torch.cat([self.down2(x), max_pool(x)], 1)
+        x = joined(self.down1(x), max_pool(x, 3))
+        x = joined(self.short(x), self.long(x))
+        x = joined(self.down2(x), max_pool(x))
         return self.residual(x)  # type: ignore[no-any-return]
