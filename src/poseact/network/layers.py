@@ -77,11 +77,12 @@ def _depthwise_weight_gradient(grad: Tensor, x: Tensor, weight: Tensor) -> Tenso
     for first in range(0, side, 3):
         columns = weight[..., first : first + 3]
         last = first + columns.shape[-1] - 1
-        # Only what these columns see: a negative number cuts off.
-        seen = F.pad(x, (pad - first, last - pad))
+        # Only what these columns see: a negative number cuts off. Rows are padded here too, since oneDNN is
+        # slow at maps that are lower than the filter.
+        seen = F.pad(x, (pad - first, last - pad, pad, pad))
         parts.append(
             torch.ops.aten.convolution_backward(
-                *(grad, seen, columns, None, [1, 1], [pad, 0], [1, 1], False, [0, 0], weight.shape[0]),
+                *(grad, seen, columns, None, [1, 1], [0, 0], [1, 1], False, [0, 0], weight.shape[0]),
                 [False, True, False],
             )[1]
         )
