@@ -37,6 +37,8 @@ from poseact.training.start import Sets
 
 AUTHORS_IMAGES, AUTHORS_PRODUCT = 4.3, 330.0
 """Images/s of their training step, batch 8, and GFLOP/s of the machine that it was measured on."""
+WARM_UP = 4
+"""Steps before those that count: memory is still being taken in the first ones."""
 
 
 def open_run(recipe: str, sets: Sets, out: Path, overrides: list[str]) -> Run:
@@ -52,7 +54,7 @@ def figures(run: Run, steps: int, workers: int) -> tuple[float, float, float]:
     examples = Examples(run.sets.train, run.layout, run.crop_size, run.recipe.augmentation, 0, 0, run.frames)
     loader = iter(training_loader(examples, [1], spec.batch, workers, pin_memory=run.device.type == "cuda"))
     seconds: dict[str, list[float]] = {"step": [], "wait": [], "bare": []}
-    for _ in range(steps + 1):
+    for _ in range(WARM_UP + steps):
         start = time.perf_counter()
         batch = next(loader)
         ready = time.perf_counter()
@@ -62,7 +64,7 @@ def figures(run: Run, steps: int, workers: int) -> tuple[float, float, float]:
         seconds["step"].append(time.perf_counter() - start)
         seconds["wait"].append(ready - start)
         seconds["bare"].append(bare(run, batch))
-    means = {name: sum(values[1:]) / steps for name, values in seconds.items()}  # the first warms up
+    means = {name: sum(values[WARM_UP:]) / steps for name, values in seconds.items()}
     return means["step"], means["wait"], means["bare"]
 
 
