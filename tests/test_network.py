@@ -164,12 +164,12 @@ def test_depthwise_has_no_gradient_that_nobody_asks_for():
 
 def test_gradients_of_what_is_joined_are_laid_out_as_the_parts():
     a, b = (torch.randn(2, c, 4, 4).contiguous(memory_format=torch.channels_last) for c in (3, 5))
-    parts = [x.requires_grad_() for x in (a, b)]
+    parts = [x.requires_grad_() * 1 for x in (a, b)]
+    out = joined(*parts)
     seen = []
-    for x in parts:
-        x.register_hook(lambda g: seen.append(g.is_contiguous(memory_format=torch.channels_last)))
+    for part in parts:  # after those of joined
+        part.register_hook(lambda g: seen.append(g.is_contiguous(memory_format=torch.channels_last)))
     weight = torch.randn(2, 8, 4, 4)
-    out = joined(*(x * 1 for x in parts))
     out.backward(weight.contiguous(memory_format=torch.channels_last))
     assert seen == [True, True] and torch.equal(out, torch.cat(parts, 1))
     assert torch.equal(torch.cat([a.grad, b.grad], 1), weight)

@@ -61,16 +61,16 @@ class _Depthwise(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         (grad,) = grads
-        of_x, of_weight = ctx.needs_input_grad
-        turned = weight.flip(-2, -1) if of_x else weight
         pad, groups = weight.shape[-1] // 2, weight.shape[0]
+        of_x, of_weight = ctx.needs_input_grad
         return (
-            F.conv2d(grad, turned, padding=pad, groups=groups) if of_x else None,
+            F.conv2d(grad, weight.flip(-2, -1), padding=pad, groups=groups) if of_x else None,
             _depthwise_weight_gradient(grad, x, weight) if of_weight else None,
         )
 
 
 def _depthwise_weight_gradient(grad: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Of ``weight`` (C, 1, K, K) from the output's gradient and the input, both (N, C, H, W)."""
     side = weight.shape[-1]
     pad = side // 2
     parts = []
@@ -96,7 +96,7 @@ class DepthwiseConv(nn.Conv2d):
         super().__init__(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()):
+        if not (x.device.type == "cpu" and torch.is_grad_enabled()):
             return super().forward(x)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         return _Depthwise.apply(x.to(dtype), self.weight.to(dtype))  # type: ignore[no-any-return, no-untyped-call]
