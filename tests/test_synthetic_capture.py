@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,14 @@ import pytest
 
 import poseact
 from poseact.data.synthetic.actions import random_motion
-from poseact.data.synthetic.capture import MotionClips, measured_lengths, read_bvh, read_motions_npz
+from poseact.data.synthetic.capture import (
+    MotionClips,
+    measured_lengths,
+    read_bvh,
+    read_motions_npz,
+    with_common_names,
+    without_still_waves,
+)
 from poseact.data.synthetic.curves import ROOT_HEIGHT
 from poseact.data.synthetic.placing import INDEX, SOLE, average_lengths, figure_joints, placed, sole_vectors
 from poseact.data.synthetic.rig import (
@@ -311,6 +319,20 @@ def test_clips_are_split_by_style(npz: Path) -> None:
     assert held_out[0].root.tobytes() == clips[2].root.tobytes()
     with pytest.raises(UserError, match="found glum"):
         clips.by_style(["glum"])
+
+
+def test_waves_whose_hand_is_still_are_left_out(tmp_path: Path) -> None:
+    # Clip 1 waves; clip 2 holds the wrist of clip 1's middle frame all the time.
+    fields = npz_fields() | {"action": np.array(["walk", "wave-left-hand", "wave-left-hand"])}
+    fields["positions"][80:] = fields["positions"][60]
+    np.savez(tmp_path / "waves.npz", **fields)
+    clips = with_common_names(read_motions_npz(tmp_path / "waves.npz"))
+    assert clips.actions == ("walk", "wave_left", "wave_left")
+    assert without_still_waves(clips).names == ("a_walk_001", "b_wave_001")
+    # Of both hands, one that waves is enough; and a raised hand may be as still as it likes.
+    for action, left in (("wave_both", 2), ("wave_right", 1), ("raise_left", 3)):
+        named = replace(clips, actions=("walk", action, action))
+        assert len(without_still_waves(named)) == left, action
 
 
 @pytest.mark.parametrize(

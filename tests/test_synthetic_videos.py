@@ -270,6 +270,11 @@ def test_both_kinds_of_movement_are_shown_of_the_actions_that_have_both(shared: 
     drawn = [videos._draw(i, np.random.default_rng((0, i))) for i in range(len(videos))]
     captured = {action for action, number, _ in drawn if number is not None}
     assert captured == set(videos.motions.actions)
+    assert not any(  # there, only the fingers wave
+        action.startswith("wave") and style == "feminine"
+        for action, style in zip(videos.motions.actions, videos.motions.styles, strict=True)
+    )
+    assert ("raise_both", "feminine") in zip(videos.motions.actions, videos.motions.styles, strict=True)
     assert all(number is None or videos.motions.actions[number] == action for action, number, _ in drawn)
     share = np.mean([number is not None for action, number, _ in drawn if action in captured])
     assert 0.4 < share < 0.6 and {action for action, *_ in drawn} == set(ACTIONS)

@@ -42,7 +42,8 @@ def open_data(
     """A data set by name and split, as it unpacks or packed.
 
     ``root``: its folder; for ``synthetic`` a file of motion capture, or None for procedural actions; the
-    splits ``train-both``, ``val-both`` and ``test-both`` show movements of both kinds.
+    splits ``train-both``, ``val-both`` and ``test-both`` show movements of both kinds, without captured waves
+    whose hands are still.
     ``count``, ``frames``: the number of synthetic videos, and the length of each; 1 is quickest for
     stills; packed ones are as they were packed. ``photographs``: a folder of pictures for what is behind
     synthetic people. Raises `UserError` on an unknown name or split, or a missing folder.
@@ -68,7 +69,12 @@ def _synthetic(
 ) -> TrackSource:
     from poseact.data.synthetic import SyntheticVideos
     from poseact.data.synthetic.actions import ACTIONS
-    from poseact.data.synthetic.capture import read_motions_npz, split_by_style, with_common_names
+    from poseact.data.synthetic.capture import (
+        read_motions_npz,
+        split_by_style,
+        with_common_names,
+        without_still_waves,
+    )
 
     part, _, kind = split.partition("-")
     if part not in SYNTHETIC_SEEDS or split not in (part, f"{part}-both" if root else f"{part}-eight"):
@@ -80,7 +86,7 @@ def _synthetic(
         raise UserError(f"synthetic: unknown split {split!r}; expected one of {known}{remedy}")
     motions = with_common_names(split_by_style(read_motions_npz(root), part)) if root else None
     if motions and kind == "both":
-        motions = motions.of_actions(ACTIONS)
+        motions = without_still_waves(motions.of_actions(ACTIONS))
     return SyntheticVideos(
         count or (len(motions) if motions and not kind else SYNTHETIC_COUNT),
         frames,

@@ -131,7 +131,8 @@ def predict_many(
             outcomes[place] = Outcome(*tasks[place], status, answer.message, answer.about)
             progress.advance(progress.task_ids[0])
             if answer.message and console:
-                console.print(f"failed: {tasks[place].source}: {answer.message}", markup=False)
+                named = f"{tasks[place].source}: "
+                console.print(f"failed: {named}{answer.message.removeprefix(named)}", markup=False)
 
         if todo:
             count = min(workers or min(cores(), MOST_WORKERS), len(todo))

@@ -233,6 +233,8 @@ _NPZ_JOINTS = {
 """Our names and those of the Bandai-Namco skeleton."""
 LARGE_ACTION = 100
 """Clips that an action needs to be trained on, see `split_by_style`."""
+STILL_WAVE_M = 0.025
+"""Standard deviation of a wrist's place beside the chest, below which it does not wave."""
 _NPZ_FIELDS = ("positions", "lengths", "clip", "action", "style", "joint_names", "fps")
 
 
@@ -328,6 +330,26 @@ COMMON_NAMES = {
 def with_common_names(clips: MotionClips) -> MotionClips:
     """The clips with actions named as the procedural ones are, where they mean the same."""
     return replace(clips, actions=tuple(COMMON_NAMES.get(action, action) for action in clips.actions))
+
+
+def without_still_waves(clips: MotionClips) -> MotionClips:
+    """The clips with common names, less the waves in whose middle half no wrist moves by `STILL_WAVE_M`.
+
+    In one captured style the fingers wave, which the joints do not tell: what would be drawn is a hand
+    that is held up, called by the wrong name.
+    """
+    return clips.subset(i for i, action in enumerate(clips.actions) if not _waves_still(clips, i, action))
+
+
+def _waves_still(clips: MotionClips, index: int, action: str) -> bool:
+    sides = {"wave_left": ("left",), "wave_right": ("right",), "wave_both": ("left", "right")}.get(action, ())
+    if not sides:
+        return False
+    points = clips.points(index)
+    quarter = len(points["thorax"]) // 4
+    middle = slice(quarter, -quarter or None)
+    apart = [(points[f"{side}_wrist"] - points["thorax"])[middle] for side in sides]
+    return all(float(np.linalg.norm(at.std(0))) < STILL_WAVE_M for at in apart)
 
 
 def split_by_style(clips: MotionClips, split: str) -> MotionClips:
