@@ -15,9 +15,10 @@ pytest.importorskip("onnxscript")
 
 from poseact.export.onnx import open_onnx, write_action_graph, write_frame_graph  # noqa: E402
 
-# Every part that a graph may hold: 2D with context, 3D, both variants, both pose streams.
+# Every part that a graph may hold: 2D with context, 3D, both variants, all pose streams.
 NETWORKS = {
     "2d, released": {"joints": 16, "context": 2, "variant": "released", "actions": 5, "frames": 8},
+    "2d, motion": {"joints": 16, "pose_stream": "motion", "actions": 5, "frames": 8},
     "3d, paper": {"joints": 20, "depth_maps": 4, "pose_stream": "v2", "actions": 6, "frames": 8},
 }
 

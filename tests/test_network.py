@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from poseact.network import PRESETS, MultitaskNetwork, arguments, build, to_input
+from poseact.network.action import MOTION_GAIN, with_motion
 from poseact.network.layers import BatchNorm, Conv, DepthwiseConv, joined, max_pool, pad_same
 
 SMALL_ACTION = {"joints": 16, "width": 32, "blocks": 2, "size": 64, "actions": 5, "frames": 8}
@@ -25,7 +26,7 @@ def test_shapes_and_ranges_of_stills(variant, extra, dim):
 
 
 @pytest.mark.parametrize("variant", ["released", "paper"])
-@pytest.mark.parametrize("extra", [{}, {"depth_maps": 4, "pose_stream": "v2"}])
+@pytest.mark.parametrize("extra", [{}, {"depth_maps": 4, "pose_stream": "v2"}, {"pose_stream": "motion"}])
 def test_clips(variant, extra):
     model = MultitaskNetwork(**SMALL_ACTION, variant=variant, **extra).eval()
     out = model(clip())
@@ -36,6 +37,26 @@ def test_clips(variant, extra):
         assert p.shape == (2, 5) and torch.allclose(p.sum(-1), torch.ones(2))
     stills = model.estimate(clip().flatten(0, 1))[0][-1]
     assert torch.allclose(stills.pose, out.pose.flatten(0, 1), atol=1e-6)
+
+
+def test_the_stream_of_motion_reads_places_about_their_mean_and_changes():
+    torch.manual_seed(0)
+    poses = torch.rand(2, 3, 8, 16, dtype=torch.float64)
+    told = with_motion(poses)
+    places, changes = told[:, :3], told[:, 3:]
+    assert told.shape == (2, 6, 8, 16)
+    assert torch.allclose(places.mean((2, 3)), torch.zeros(2, 3, dtype=torch.float64))
+    assert torch.allclose(places[:, :2].square().mean((1, 2, 3)), torch.ones(2, dtype=torch.float64))
+    ratio = (places - places[:, :, :1, :1]).flatten(1)[:, 1:] / (poses - poses[:, :, :1, :1]).flatten(1)[
+        :, 1:
+    ]
+    ratio = ratio[ratio.isfinite()].reshape(2, -1)
+    assert torch.allclose(ratio, ratio[:, :1].expand_as(ratio)), "one scale for a clip, in x, y and z"
+    assert torch.allclose(changes[:, :, 2], MOTION_GAIN * (places[:, :, 3] - places[:, :, 2]))
+    assert torch.equal(changes[:, :, -1], changes[:, :, -2])
+    assert torch.allclose(with_motion(0.5 * poses + 0.3), told), "wherever and however large the person is"
+    assert (with_motion(poses[:, :, :1].expand(-1, -1, 8, -1))[:, 3:] == 0).all()
+    assert with_motion(torch.full((1, 2, 4, 4), 0.5)).isfinite().all()
 
 
 def test_given_poses_replace_the_estimated_ones():

@@ -85,6 +85,7 @@ SPACE = {"depth_maps": 4, "layout": "pa20"}
 FORMS = [
     ("paper", {"pose_stream": "v1"}), ("released", {"pose_stream": "v2"}),
     ("released", {"pose_stream": "v1", **SPACE}), ("paper", {"pose_stream": "v2", **SPACE}),
+    ("paper", {"pose_stream": "motion", **SPACE}),
 ]  # fmt: skip
 OTHER = {"paper": "released", "released": "paper"}
 

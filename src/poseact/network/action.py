@@ -13,7 +13,12 @@ from poseact.network.layers import Conv, ConvBN, global_max_min, max_min_pool, m
 ACTION_BLOCKS = 4
 APPEARANCE_WIDTH = 256
 # Filters of the three temporal convolutions, of the bottleneck, and of each half of the output.
-POSE_STREAM = {"v1": ((8, 16, 24), 32, 56), "v2": ((12, 24, 36), 64, 112)}
+POSE_STREAM = {
+    "v1": ((8, 16, 24), 32, 56), "v2": ((12, 24, 36), 64, 112), "motion": ((8, 16, 24), 32, 56),
+}  # fmt: skip
+PoseStream = Literal["v1", "v2", "motion"]
+MOTION_GAIN = 8.0
+"""Of the changes from frame to frame, which are small beside the places of joints."""
 SUM_GAIN = 4.0
 """Of probabilities, at the start of an aggregation: two sure streams that agree are answered with .99."""
 
@@ -56,11 +61,29 @@ class ActionBlocks(nn.Module):
         return maps
 
 
-class PoseRecognition(nn.Module):
-    """Pose-based stream (Fig. 5, 13): poses (N, dim, T, J) to action maps of every block."""
+def with_motion(poses: Tensor) -> Tensor:
+    """Poses (N, dim, T, J) wherever and however large the person is, and what changes: (N, 2 dim, T, J).
 
-    def __init__(self, dim: int, actions: int, version: Literal["v1", "v2"]) -> None:
+    They are taken about the mean of all joints and frames, and divided by the root mean square of what is
+    left of x and y. The change is that to the next frame, times `MOTION_GAIN`; the last one is told twice.
+    """
+    about = poses - poses.mean((2, 3), keepdim=True)
+    extent = about[:, :2].square().mean((1, 2, 3), keepdim=True).sqrt()
+    about = about / extent.clamp(min=1e-3)
+    change = about[:, :, 1:] - about[:, :, :-1]
+    return torch.cat([about, MOTION_GAIN * torch.cat([change, change[:, :, -1:]], 2)], 1)
+
+
+class PoseRecognition(nn.Module):
+    """Pose-based stream (Fig. 5, 13): poses (N, dim, T, J) to action maps of every block.
+
+    ``version``: that of Penn (v1) or of NTU (v2); or ``motion``, which is ours: v1 on `with_motion`.
+    """
+
+    def __init__(self, dim: int, actions: int, version: PoseStream) -> None:
         super().__init__()
+        self.motion = version == "motion"
+        dim = 2 * dim if self.motion else dim
         temporal, narrow, half = POSE_STREAM[version]
         kernels = ((3, 1), (3, 3), (3, 5))
         self.temporal = nn.ModuleList(
@@ -71,6 +94,7 @@ class PoseRecognition(nn.Module):
         self.blocks = ActionBlocks(2 * half, actions)
 
     def forward(self, poses: Tensor) -> list[Tensor]:
+        poses = with_motion(poses) if self.motion else poses
         x = torch.cat([conv(poses) for conv in self.temporal], 1)
         x = torch.cat([self.wide(x), self.deep(x)], 1)
         return self.blocks(max_min_pool(x))  # type: ignore[no-any-return]

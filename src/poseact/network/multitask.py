@@ -12,6 +12,7 @@ from poseact.network.action import (
     FullyConnectedMerge,
     LearntMerge,
     PoseRecognition,
+    PoseStream,
     joint_features,
 )
 from poseact.network.layers import global_max_min
@@ -33,7 +34,7 @@ class MultitaskNetwork(nn.Module):
     - ``width`` of the features (576 published); ``blocks`` K; ``size`` of the crop in pixels,
       a multiple of 32 (other multiples work at run time too).
     - ``actions`` A and ``frames`` T of a clip: 0 for a pose network. With actions, T and NJ
-      are multiples of 4. ``pose_stream``: v1 (Penn) or v2 (NTU).
+      are multiples of 4. ``pose_stream``: v1 (Penn), v2 (NTU), or motion: see `PoseRecognition`.
     - ``variant``: where paper and released code differ, all of it at once: soft-argmax grid
       (cell centres / corners), visibility in 3D and its gain, visibility-weighted poses,
       visual features of the appearance stream, aggregation.
@@ -63,7 +64,7 @@ class MultitaskNetwork(nn.Module):
         size: int = 256,
         actions: int = 0,
         frames: int = 0,
-        pose_stream: Literal["v1", "v2"] = "v1",
+        pose_stream: PoseStream = "v1",
         variant: Variant = "paper",
     ) -> None:
         super().__init__()

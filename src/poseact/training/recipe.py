@@ -40,7 +40,7 @@ class NetworkSpec:
     depth_maps: int | None = None
     context: int | None = None
     frames: int | None = None
-    pose_stream: Literal["v1", "v2"] | None = None
+    pose_stream: Literal["v1", "v2", "motion"] | None = None
 
     def overrides(self) -> dict[str, str | int]:
         """The arguments that differ from the preset, or from the weights."""
