@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from fakes import video as fake
+from rich.console import Console
 
 from poseact.cli import main
 from poseact.errors import UserError
@@ -88,6 +90,18 @@ def test_one_video_once_and_not_again(tmp_path):
     fake.write(source, FRAMES + 3)
     with pytest.raises(UserError, match="for bytes"):
         predict_many([source], out, Brightness(log), task="means")
+
+
+def test_a_video_that_fails_is_named_once(folder, tmp_path):
+    console = Console(file=io.StringIO(), width=400)
+    sources = [folder / "damaged.mp4", folder / "bug.mp4"]
+    done = predict_many(sources, tmp_path / "out", Brightness(tmp_path / "log"), workers=1, console=console)
+    assert done.count("failed") == 2
+    lines = [line for line in console.file.getvalue().splitlines() if "failed: " in line]
+    assert len(lines) == 2
+    for source in sources:
+        (line,) = (line for line in lines if f"failed: {source}: " in line)
+        assert line.count(str(source)) == 1 and not line.rstrip().endswith(":")
 
 
 def check_folder(folder, out, ray):

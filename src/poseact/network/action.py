@@ -13,9 +13,8 @@ from poseact.network.layers import Conv, ConvBN, global_max_min, max_min_pool, m
 ACTION_BLOCKS = 4
 APPEARANCE_WIDTH = 256
 # Filters of the three temporal convolutions, of the bottleneck, and of each half of the output.
-POSE_STREAM = {
-    "v1": ((8, 16, 24), 32, 56), "v2": ((12, 24, 36), 64, 112), "motion": ((8, 16, 24), 32, 56),
-}  # fmt: skip
+_V1 = ((8, 16, 24), 32, 56)
+POSE_STREAM = {"v1": _V1, "v2": ((12, 24, 36), 64, 112), "motion": _V1}
 PoseStream = Literal["v1", "v2", "motion"]
 MOTION_GAIN = 8.0
 """Of the changes from frame to frame, which are small beside the places of joints."""
@@ -66,6 +65,7 @@ def with_motion(poses: Tensor) -> Tensor:
 
     They are taken about the mean of all joints and frames, and divided by the root mean square of what is
     left of x and y. The change is that to the next frame, times `MOTION_GAIN`; the last one is told twice.
+    Ours, not the paper's: docs/experiments.md, section 20.
     """
     about = poses - poses.mean((2, 3), keepdim=True)
     extent = about[:, :2].square().mean((1, 2, 3), keepdim=True).sqrt()

@@ -13,6 +13,8 @@ import yaml
 from poseact.data import NAMES
 from poseact.data.augment import AUGMENTATIONS, Augmentation
 from poseact.errors import UserError
+from poseact.network.action import PoseStream
+from poseact.network.multitask import Variant
 from poseact.training.typed import typed
 
 MOST_CHECKPOINT_MINUTES = 5.0
@@ -32,7 +34,7 @@ class NetworkSpec:
     preset: str | None = None
     weights: str | None = None
     actions: Literal["auto"] | None = None
-    variant: Literal["paper", "released"] | None = None
+    variant: Variant | None = None
     layout: str | None = None
     width: int | None = None
     blocks: int | None = None
@@ -40,7 +42,7 @@ class NetworkSpec:
     depth_maps: int | None = None
     context: int | None = None
     frames: int | None = None
-    pose_stream: Literal["v1", "v2", "motion"] | None = None
+    pose_stream: PoseStream | None = None
 
     def overrides(self) -> dict[str, str | int]:
         """The arguments that differ from the preset, or from the weights."""
