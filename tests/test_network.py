@@ -48,8 +48,8 @@ def test_the_stream_of_motion_reads_places_about_their_mean_and_changes():
     assert torch.allclose(places.mean((2, 3)), torch.zeros(2, 3, dtype=torch.float64))
     assert torch.allclose(places[:, :2].square().mean((1, 2, 3)), torch.ones(2, dtype=torch.float64))
     apart, before = (x - x[:, :, :1, :1] for x in (places, poses))
-    scale = apart.norm(dim=(1, 2, 3), keepdim=True) / before.norm(dim=(1, 2, 3), keepdim=True)
-    assert torch.allclose(apart, scale * before), "one scale for a clip, in x, y and z"
+    lengths = [torch.linalg.vector_norm(x, dim=(1, 2, 3), keepdim=True) for x in (apart, before)]
+    assert torch.allclose(apart, lengths[0] / lengths[1] * before), "one scale for a clip, in x, y and z"
     assert torch.allclose(changes[:, :, 2], MOTION_GAIN * (places[:, :, 3] - places[:, :, 2]))
     assert torch.equal(changes[:, :, -1], changes[:, :, -2])
     assert torch.allclose(with_motion(0.5 * poses + 0.3), told), "wherever and however large the person is"
