@@ -85,6 +85,21 @@ def test_pose_loss_is_equation_3(dim):
     assert pose_loss(out, b, b["valid"].sum()).item() == pytest.approx(torch.stack(expected).mean().item())
 
 
+def test_depth_weight_is_of_z_alone():
+    out, b = output(3, False), batch()
+    b["depth_valid"] = b["valid"]
+    flat = PoseOutput(out.pose.clone(), out.visibility, out.heat_maps)
+    flat.pose[..., 2] = b["pose"][..., 2]
+    count = b["valid"].sum()
+    plane, whole = pose_loss(flat, b, count), pose_loss(out, b, count)
+    assert whole > plane
+    assert pose_loss(out, b, count, 5).item() == pytest.approx((plane + 5 * (whole - plane)).item())
+    assert pose_loss(out, b, count, 0).item() == pytest.approx(plane.item())
+    own = {"labels": b, "count": counts([b]), "heat_map_weight": 0.0}
+    added = poses_loss((out,), **own, depth_weight=5) - poses_loss((out,), **own)
+    assert added.item() == pytest.approx(4 * (whole - plane).item())
+
+
 def test_visibility_loss_counts_annotated_joints():
     out, b = output(requires_grad=False), batch()
     p, known = out.visibility, b["visible_known"]

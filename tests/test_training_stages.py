@@ -382,7 +382,7 @@ def test_kept_answers_are_moved_anew_in_each_epoch(roots, weights, tmp_path):
 
 
 def test_weights_keep_their_licence_and_with_frozen_poses_their_calibration(roots, weights, tmp_path):
-    told = {"licence": "L", "calibration": "C", "action_temperature": "2"}
+    told = {"licence": "L", "calibration": "C", "action_calibration": "2"}
     file, start = load_weights(weights), tmp_path / "start.safetensors"
     save_weights(start, file.model, file.arguments, told)
     for trains, kept in (("action", {"licence", "calibration"}), ("all", {"licence"})):

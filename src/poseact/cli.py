@@ -651,8 +651,11 @@ def _weights_calibrate(args: argparse.Namespace, console: Console) -> None:
     if args.actions:
         found = calibrate_actions(*place)
         console.print(
-            f"temperature {found.temperature:.3f} of {found.videos} videos; mean probability of what was "
-            f"performed, on the other half: {found.before:.3f} before, {found.after:.3f} after"
+            "pose stream x {:.3f}, appearance stream x {:.3f}, ".format(*found.factors)
+            + f"of {found.videos} videos; on the other half: mean probability of what was performed "
+            + "{:.3f} before, {:.3f} after; accuracy {:.3f}, {:.3f}".format(
+                *found.probability, *found.accuracy
+            )
         )
         console.print(f"written: {args.target}", markup=False)
         return

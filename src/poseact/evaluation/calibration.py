@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
 from poseact.data import open_data
@@ -39,6 +39,7 @@ from poseact.inference.uncertainty import (
     mahalanobis,
 )
 from poseact.network import MultitaskNetwork
+from poseact.network.action import ACTION_BLOCKS, FullyConnectedMerge, LearntMerge
 from poseact.skeleton import Layout, convert
 from poseact.structures import Image, Sample
 from poseact.weights import load_model, load_weights, save_weights
@@ -47,7 +48,7 @@ from poseact.weights.files import check_target
 THIRDS = ("surest third", "middle third", "least sure third")
 SHOWN_LEVELS = (0.5, 0.9)
 FEWEST_VIDEOS = 16
-"""That a temperature can be told from: half of them, and the other half to check it."""
+"""That factors can be told from: half of them, and the other half to check them."""
 
 
 @dataclass(frozen=True)
@@ -235,15 +236,16 @@ def calibrate_weights(
 
 @dataclass(frozen=True)
 class ActionReport:
-    """The ``temperature`` that the probabilities of actions were calibrated with, of ``videos`` videos.
+    """What the pose and the appearance stream's parts of the aggregation were multiplied by, of ``videos``.
 
-    ``before``, ``after``: mean probability of the action that was performed, of the other half.
+    ``probability``, ``accuracy``: mean probability of the action that was performed, and how often it is
+    the answer, on the half of the videos that the factors were not found on; before and after.
     """
 
-    temperature: float
+    factors: tuple[float, float]
     videos: int
-    before: float
-    after: float
+    probability: tuple[float, float]
+    accuracy: tuple[float, float]
 
 
 def calibrate_actions(
@@ -255,12 +257,13 @@ def calibrate_actions(
     count: int | None = None,
     console: Console | None = None,
 ) -> ActionReport:
-    """Write ``weights`` again as ``target``, with one temperature in the aggregation's weights.
+    """Write ``weights`` again as ``target``, each stream's part of the aggregation times a factor.
 
-    It is the one under which the actions performed are most probable (Guo et al. 2017), so no video's
-    answer becomes another one. The split has to be of videos that the network was not trained on.
-    Raises `UserError` where either cannot be opened, labels do not match, or fewer than `FEWEST_VIDEOS`
-    have one.
+    The factors are those under which the actions performed are most probable: a temperature (Guo et al.
+    2017) for each stream, since one that knows its training clips by heart weighs too much. Where the
+    aggregation mixes action maps (released), both are the same. The split has to be of videos that the
+    network was not trained on. Raises `UserError` where either cannot be opened, labels do not match, or
+    fewer than `FEWEST_VIDEOS` have one.
     """
     check_target(target)
     file, source = load_weights(weights), chosen(open_data(data, root, split, count), count)
@@ -269,40 +272,52 @@ def calibrate_actions(
     if not is_tracks(source):
         raise UserError(f"{data}: single images have no actions; give a set of videos")
     videos = measure_actions(network, source, pick_device(), protocol, console).videos
-    answers = [(video.probabilities[-1], video.action) for video in videos if video.probabilities is not None]
+    answers = [(video.probabilities, video.action) for video in videos if video.probabilities is not None]
     if len(answers) < FEWEST_VIDEOS:
         raise UserError(
             f"calibration: expected at least {FEWEST_VIDEOS} videos with a label, got {len(answers)}; "
             "give more"
         )
-    logs = np.log(np.maximum([p for p, _ in answers], np.finfo(np.float64).tiny))
+    parts = _added(network.merge, np.stack([p for p, _ in answers]))
     truth = np.array([action for _, action in answers], np.int64)
-    half = best_temperature(logs[::2], truth[::2])
-    temperature = best_temperature(logs, truth)
-    network.merge.sharpen(1 / temperature)
-    told = f"{temperature:.3f}, {data}, split {split}: {len(truth)} videos"
-    metadata = {**file.metadata, "action_temperature": told}
+    half, held_out = best_factors(parts[:, ::2], truth[::2]), parts[:, 1::2]
+    factors = best_factors(parts, truth)
+    pose, appearance = float(factors[0]), float(factors[-1])
+    network.merge.weigh(pose, appearance)
+    told = f"pose {pose:.3f}, appearance {appearance:.3f}, {data}, split {split}: {len(truth)} videos"
+    metadata = {**file.metadata, "action_calibration": told}
     save_weights(target, network, file.arguments, metadata, half=file.half)
-    return ActionReport(
-        temperature,
-        len(truth),
-        _performed(logs[1::2], truth[1::2], 1.0),
-        _performed(logs[1::2], truth[1::2], half),
-    )
+    before, after = (_scores(held_out, each, truth[1::2]) for each in (np.ones(len(parts)), half))
+    probability, accuracy = zip(before, after, strict=True)
+    return ActionReport((pose, appearance), len(truth), probability, accuracy)
 
 
-def best_temperature(logs: FloatArray, truth: IntArray) -> float:
-    """The temperature in [1/20, 20] by which log probabilities (N, A) are divided so that ``truth`` (N,) is
-    most probable.
+def _added(merge: LearntMerge | FullyConnectedMerge, probabilities: FloatArray) -> FloatArray:
+    """What is added before the soft-max, from the answers (N, S, A) of `Video`: (K, N, A), K = 2 or 1."""
+    if isinstance(merge, LearntMerge):
+        return np.log(np.maximum(probabilities[None, :, -1], np.finfo(np.float64).tiny))
+    last = probabilities[:, [ACTION_BLOCKS - 1, 2 * ACTION_BLOCKS - 1]]
+    pose, appearance = torch.from_numpy(last).float().unbind(1)
+    return np.asarray(merge.added(pose, appearance).double().numpy())
+
+
+def best_factors(parts: FloatArray, truth: IntArray) -> FloatArray:
+    """The factors (K,) in [1/20, 20] of the ``parts`` (K, N, A) of what the soft-max is of, so that
+    ``truth`` (N,) is most probable.
     """
 
-    def loss(log_temperature: float) -> float:
-        scaled = logs / np.exp(log_temperature)
-        return float((logsumexp(scaled, axis=1) - scaled[np.arange(len(truth)), truth]).mean())
+    def loss(logs: FloatArray) -> float:
+        scores = np.tensordot(np.exp(logs), parts, 1)
+        return float((logsumexp(scores, axis=1) - scores[np.arange(len(truth)), truth]).mean())
 
-    bounds = (-np.log(20.0), np.log(20.0))
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+    bound = np.log(20.0)
+    start = np.zeros(len(parts))
+    found: FloatArray = minimize(loss, start, bounds=[(-bound, bound)] * len(parts)).x
+    return np.exp(found)
 
 
-def _performed(logs: FloatArray, truth: IntArray, temperature: float) -> float:
-    return float(softmax(logs / temperature, axis=1)[np.arange(len(truth)), truth].mean())
+def _scores(parts: FloatArray, factors: FloatArray, truth: IntArray) -> tuple[float, float]:
+    """Mean probability of what was performed, and accuracy."""
+    scores = np.tensordot(factors, parts, 1)
+    performed = softmax(scores, axis=1)[np.arange(len(truth)), truth]
+    return float(performed.mean()), float((scores.argmax(1) == truth).mean())

@@ -134,10 +134,10 @@ class LearntMerge(nn.Module):
         ]
         return global_max_min(mixed[0] + mixed[1]).float().softmax(-1)
 
-    def sharpen(self, factor: float) -> None:
-        """Multiply what the soft-max is of by a number above 0, in the weights."""
+    def weigh(self, pose: float, appearance: float) -> None:
+        """Multiply what each stream adds by a number above 0, in the weights."""
         with torch.no_grad():
-            for conv in self.pointwise:
+            for conv, factor in zip(self.pointwise, (pose, appearance), strict=True):
                 conv.weight.mul_(factor)  # type: ignore[operator]
 
 
@@ -167,8 +167,18 @@ class FullyConnectedMerge(nn.Module):
         scores = torch.cat([global_max_min(m).float().softmax(-1) for m in maps], -1)
         return self.linear(scores).float().softmax(-1)  # type: ignore[no-any-return]
 
-    def sharpen(self, factor: float) -> None:
-        """Multiply what the soft-max is of by a number above 0, in the weights."""
+    @torch.no_grad()
+    def added(self, pose: Tensor, appearance: Tensor) -> Tensor:
+        """What each stream adds to the soft-max, from both predictions (N, A): (2, N, A).
+
+        The bias is added with the poses.
+        """
+        by_pose, by_appearance = self.linear.weight.chunk(2, 1)
+        return torch.stack([F.linear(pose, by_pose, self.linear.bias), F.linear(appearance, by_appearance)])
+
+    def weigh(self, pose: float, appearance: float) -> None:
+        """Multiply what each stream adds (`added`) by a number above 0, in the weights."""
         with torch.no_grad():
-            self.linear.weight.mul_(factor)
-            self.linear.bias.mul_(factor)
+            for part, factor in zip(self.linear.weight.chunk(2, 1), (pose, appearance), strict=True):
+                part.mul_(factor)
+            self.linear.bias.mul_(pose)

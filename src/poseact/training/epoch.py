@@ -139,8 +139,9 @@ def _losses(run: Run, kinds: list[losses.Labels], count: Tensor, part: int) -> t
     pose = action = torch.zeros((), device=run.device)
     for labels, (blocks, actions) in zip(kinds, answers, strict=True):
         if recipe.learns_poses:
-            weight, kind = recipe.training.heat_map_weight, run.network.reader.soft_argmax.kind
-            pose = pose + losses.poses_loss(blocks, labels, count, weight, kind)
+            spec, kind = recipe.training, run.network.reader.soft_argmax.kind
+            weights = spec.heat_map_weight, kind, spec.depth_weight
+            pose = pose + losses.poses_loss(blocks, labels, count, *weights)
         if recipe.learns_actions and actions is not None:
             action = action + losses.actions_loss(actions, labels, count)
     return pose, action

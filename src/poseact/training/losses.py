@@ -45,18 +45,20 @@ def frame_share(labels: Labels) -> float:
     return 1 / labels["valid"].shape[1] if clips else 1.0
 
 
-def pose_loss(output: PoseOutput, labels: Labels, valid: Tensor) -> Tensor:
+def pose_loss(output: PoseOutput, labels: Labels, valid: Tensor, depth_weight: float = 1.0) -> Tensor:
     """Eq. 3: L1 + squared L2 of the coordinates, in crop units, summed and divided by ``valid``.
 
     ``labels``: ``pose`` (N, [T,] J, 3), ``valid`` and ``depth_valid`` (N, [T,] J). Invalid joints get
-    exactly zero gradient, and z does where its depth is not known.
+    exactly zero gradient, and z does where its depth is not known. ``depth_weight``: of z's part, 1 in
+    the paper.
     """
     dim = output.pose.shape[-1]
     mask = labels["valid"].unsqueeze(-1).expand_as(output.pose)
     if dim == 3:
         mask = torch.cat([mask[..., :2], (labels["valid"] & labels["depth_valid"]).unsqueeze(-1)], -1)
     difference = torch.where(mask, output.pose - labels["pose"][..., :dim], 0.0)
-    return (difference.abs() + difference**2).sum() / valid.clamp(min=1)
+    loss = difference.abs() + difference**2
+    return (loss[..., :2].sum() + depth_weight * loss[..., 2:].sum()) / valid.clamp(min=1)
 
 
 def visibility_loss(output: PoseOutput, labels: Labels, known: Tensor) -> Tensor:
@@ -84,14 +86,15 @@ def poses_loss(
     count: Tensor,
     heat_map_weight: float,
     kind: Grid = "centres",
+    depth_weight: float = 1.0,
 ) -> Tensor:
     """The pose losses of all blocks, added: every block is supervised. ``count``: see `counts`.
 
-    ``kind``: where the network reads the cells of its maps.
+    ``kind``: where the network reads the cells of its maps; ``depth_weight``: see `pose_loss`.
     """
     total = labels["pose"].new_zeros(())
     for block in blocks:
-        total = total + pose_loss(block, labels, count[0])
+        total = total + pose_loss(block, labels, count[0], depth_weight)
         total = total + VISIBILITY_WEIGHT * visibility_loss(block, labels, count[1])
         if heat_map_weight:
             total = total + heat_map_weight * heat_map_loss(block, labels, count[0], kind)
