@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poseact.data.synthetic.actions import ACTIONS, MOVEMENTS, holding, random_motion
+from poseact.data.synthetic.actions import ACTIONS, MOVEMENTS, _gone_over, _reached, holding, random_motion
 from poseact.data.synthetic.curves import ROOT_HEIGHT
 from poseact.data.synthetic.placing import (
     INDEX,
@@ -237,6 +237,29 @@ def test_walkers_turn_to_the_named_side(action: str, sign: int) -> None:
         rotations = motion(action, s, 48).rotations[:, 0]
         heading = np.rad2deg(np.unwrap(np.arctan2(rotations[:, 0, 2], rotations[:, 2, 2])))
         assert 45 < sign * (heading[-1] - heading[0]) < 145
+
+
+def test_the_upper_body_goes_over_and_the_legs_stay() -> None:
+    first, then = (motion("unknown", s).rotations for s in (1, 2))
+    share = np.clip(np.arange(FRAMES) / 20 - 1, 0, 1)
+    mixed = _gone_over(first, then, share)
+    assert np.abs(mixed @ mixed.swapaxes(-1, -2) - np.eye(3)).max() < 1e-6
+    legs = [INDEX[f"{side}_{bone}"] for side in SIDES for bone in ("thigh", "shank", "foot")]
+    assert np.array_equal(mixed[:, legs], first[:, legs])
+    assert np.abs(mixed[:20] - first[:20]).max() < 1e-6
+    relative = [
+        r[40:, :1].swapaxes(-1, -2) @ r[40:, [INDEX["skull"], INDEX["left_hand"]]] for r in (mixed, then)
+    ]
+    assert np.abs(relative[0] - relative[1]).max() < 1e-6
+    turning = (mixed[1:].swapaxes(-1, -2) @ mixed[:-1]).trace(axis1=-2, axis2=-1)
+    assert np.rad2deg(np.arccos(np.clip((turning - 1) / 2, -1, 1))).max() < 40  # degrees a frame
+
+
+def test_reaching_hands_stay_below_the_chin_and_off_the_face() -> None:
+    for seed in range(40):
+        places = _reached(np.random.default_rng(seed), 5)
+        assert places.shape == (5, 3) and places[:, 1].max() < 0.05
+        assert np.linalg.norm(places - [0, 0.06, 0.1], axis=1).min() > 0.15
 
 
 def test_other_stands_about_or_moves_as_no_other() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 from poseact.data.synthetic.curves import (
     AKIMBO,
@@ -514,6 +515,8 @@ _UNKNOWN = {
 
 def _unknown(rng: Rng, t: FloatArray) -> _Take:
     """Arms, trunk and head from one random place to the next, for what no other movement shows."""
+    if rng.random() < 0.5:
+        return _reaching(rng, t)
     curves = with_added(standing(rng), sway(rng, t, 1.6))
     phase, count = cycles(rng, t, rng.uniform(0.15, 0.45)), int(rng.integers(3, 7))
     at = (np.arange(count) + rng.uniform(0, 0.6, count)) / count
@@ -534,8 +537,36 @@ def _unknown(rng: Rng, t: FloatArray) -> _Take:
     return _Take(curves | {"turn": wandering(-40, 40), "nod": wandering(-10, 25)})
 
 
+def _reaching(rng: Rng, t: FloatArray) -> _Take:
+    """Hands that point, give, sweep and strike: from one place before or beside the body to the next."""
+    curves = with_added(standing(rng), sway(rng, t, 1.6))
+    phase, count = cycles(rng, t, rng.uniform(0.15, 0.7)), int(rng.integers(2, 6))
+    at = ((np.arange(count) + rng.uniform(0, 0.6, count)) / count).tolist()
+    together = rng.random() < 0.3  # both hands do the same
+    drawn = [_reached(rng, count) for _ in SIDES]
+    for (side, sign), own in zip(SIDES.items(), drawn, strict=True):
+        if together or rng.random() < 0.7:
+            places = (drawn[0] if together else own) * [sign, 1, 1]
+            curves[f"{side}_wrist_at"] = through(phase, at, list(places))
+            curves[f"{side}_elbow_to"] = np.array([0.7 * sign, -0.8, -0.3])
+        else:
+            curves |= other_arm(rng, side)
+    amount = rng.uniform(0, 1)
+    for name, low, high in (("bend", 0, 35), ("twist", -30, 30), ("crouch", 0, 0.12), ("yaw", -25, 25)):
+        curves[name] = amount * through(phase, at, rng.uniform(low, high, count).tolist())
+    curves["turn"] = through(phase, at, rng.uniform(-35, 35, count).tolist())
+    return _Take(curves)
+
+
+def _reached(rng: Rng, count: int) -> FloatArray:
+    """``count`` places (count, 3) for a left wrist, from the thorax: not above the chin, not at the face."""
+    beside, down = np.deg2rad(rng.uniform([-15, -5], [95, 60], (count, 2))).T
+    ahead = np.stack([np.sin(beside) * np.cos(down), -np.sin(down), np.cos(beside) * np.cos(down)], -1)
+    return np.asarray([0.1, 0.0, 0.0] + rng.uniform(0.3, 0.5, (count, 1)) * ahead)
+
+
 def _other(rng: Rng, t: FloatArray) -> _Take:
-    return _idle(rng, t) if rng.random() < 0.5 else _unknown(rng, t)
+    return _idle(rng, t) if rng.random() < 0.3 else _unknown(rng, t)
 
 
 def _to_face(rng: Rng, t: FloatArray, thing: str, mouth: bool) -> _Take:
@@ -714,24 +745,55 @@ MOVEMENTS: tuple[str, ...] = tuple(_MOVEMENTS)
 def random_motion(action: str, rng: Rng, frames: int, fps: float = 30.0) -> Motion:
     """``frames`` frames of ``action``, one of `MOVEMENTS`, in a style of its own.
 
-    The clip begins anywhere in the movement, at the origin, heading anywhere. The same state of
-    ``rng`` gives the same motion. Raises ``ValueError`` on another action or no frames.
+    The clip begins anywhere in the movement, at the origin, heading anywhere. Some of ``other`` are two
+    movements, the second after the first. The same state of ``rng`` gives the same motion. Raises
+    ``ValueError`` on another action or no frames.
     """
     if action not in _MOVEMENTS or frames < 1 or fps <= 0:
         raise ValueError(
             f"expected one of {', '.join(MOVEMENTS)}, frames and fps > 0, got {action}, {frames}, {fps}"
         )
-    t = np.arange(frames) / fps
-    take = _MOVEMENTS[action](rng, t)
-    rotations, root = assembled(with_noise(take.curves, rng, t), frames)
-    held = take.held
-    # Movements are told for the right side.
-    other_side = rng.random() < 0.5
-    if action.endswith("_left") or (other_side and not action.endswith("_right")):
-        rotations, root, held = _mirrored(rotations, root, held)
+    rotations, root, held = _moved(action, rng, frames, fps)
+    if action == "other" and rng.random() < _TWO_SHARE:
+        then = _moved(action, rng, frames, fps)[0]
+        t = np.arange(frames) / fps
+        begin = rng.uniform(0, t[-1])
+        rotations = _gone_over(rotations, then, smoothstep(t, begin, begin + rng.uniform(0.3, 0.8)))
     heading = turn(y=rng.uniform(0, 360))
     root[:, [0, 2]] -= root[0, [0, 2]]
     return Motion(heading @ rotations, root @ heading.T, ROOT_HEIGHT, fps, action, held)
+
+
+_TWO_SHARE = 0.4
+"""Of ``other``: from one movement to another, people pass through much that looks like an action."""
+_LOWER = ("pelvis", "thigh", "shank", "foot")
+
+
+def _gone_over(first: FloatArray, then: FloatArray, share: FloatArray) -> FloatArray:
+    """Trunk, head and arms go over from one movement (F, B, 3, 3) to another by ``share`` (F,) in [0, 1].
+
+    Pelvis and legs, on which the feet stand, stay those of the first.
+    """
+    upper = [i for bone, i in INDEX.items() if not bone.endswith(_LOWER)]
+    pelvis = [rotations[:, :1] for rotations in (first, then)]
+    before, after = (p.swapaxes(-1, -2) @ r[:, upper] for p, r in zip(pelvis, (first, then), strict=True))
+    way = Rotation.from_matrix((before.swapaxes(-1, -2) @ after).reshape(-1, 3, 3)).as_rotvec()
+    part = Rotation.from_rotvec(np.repeat(share, len(upper))[:, None] * way).as_matrix()
+    mixed = first.copy()
+    mixed[:, upper] = pelvis[0] @ before @ part.reshape(before.shape)
+    return mixed
+
+
+def _moved(action: str, rng: Rng, frames: int, fps: float) -> tuple[FloatArray, FloatArray, dict[str, str]]:
+    """Rotations (F, B, 3, 3), the pelvis (F, 3) and what is held, of a body of average build."""
+    t = np.arange(frames) / fps
+    take = _MOVEMENTS[action](rng, t)
+    rotations, root = assembled(with_noise(take.curves, rng, t), frames)
+    # Movements are told for the right side.
+    other_side = rng.random() < 0.5
+    if action.endswith("_left") or (other_side and not action.endswith("_right")):
+        return _mirrored(rotations, root, take.held)
+    return rotations, root, take.held
 
 
 def _mirrored(

@@ -32,7 +32,7 @@ _AROUND_MIDDLE = 0.15
 """How far from the middle of a captured clip a part of it may lie, as a share of what is left of it."""
 _SPEEDS = (0.8, 1.25)
 """A captured clip is played this many times as fast: a style that was not captured has its own pace."""
-_OTHER_SHARE = 3
+_OTHER_SHARE = 6
 """``other`` is all that has no name: networks are to be quiet about more than about one action."""
 _SHUTTER = 0.5
 """The share of the time between two frames in which the shutter is open."""
@@ -167,7 +167,7 @@ class SyntheticVideos:
     - ``motions``: motion capture to perform, one clip after the other; a clip shorter than
       ``frames`` is shown whole, of a longer one the middle, and for stills any frame. Without it, the
       procedural ``actions``, drawn at random.
-    - ``both``: draw one of ``actions`` at random, ``other`` three times as often as each, and where
+    - ``both``: draw one of ``actions`` at random, ``other`` six times as often as each, and where
       ``motions`` has clips of it, perform one of these in half of the videos, from about its middle, a
       little slower or faster.
     - ``photographs``: picture files to take backgrounds from.
