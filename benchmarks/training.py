@@ -8,7 +8,7 @@ augmentation, transfer, forward, losses, backward, optimiser and running mean; t
 losses and backward on a batch that lies ready. In float32, and in bf16 where that is faster.
 The stills' step on a CPU is also given as a multiple of the authors' one on TensorFlow: 4.3 images/s where
 the fp32 product of two 4096 matrices runs at 330 GFLOP/s, in proportion to that product, which is taken
-beside each step since a machine's speed moves. All figures are medians.
+beside each step, since a machine's speed moves: the median of that ratio over the steps.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from unittest import mock
 
+import numpy as np
 import torch
 from data import People, Videos
 from network import matrix_gflops
@@ -37,8 +38,8 @@ from poseact.training.optimisation import training_mode, update_average
 from poseact.training.recipe import read_recipe
 from poseact.training.start import Sets
 
-AUTHORS_IMAGES, AUTHORS_PRODUCT = 4.3, 330.0
-"""Images/s of their training step, batch 8, and GFLOP/s of the machine that it was measured on."""
+AUTHORS_WORK = 330.0 / 4.3
+"""GFLOP of the fp32 product in the time of an image of theirs: GFLOP/s of the machine by images/s."""
 WARM_UP = 4
 """Steps before those that count: memory is still being taken in the first ones."""
 
@@ -51,7 +52,9 @@ def open_run(recipe: str, sets: Sets, out: Path, overrides: list[str]) -> Run:
 
 
 def figures(run: Run, steps: int, workers: int) -> tuple[float, float, float, float]:
-    """Seconds of a step, of its wait for the loader, of the bare network step; GFLOP/s in fp32 on a CPU."""
+    """Mean seconds of a step, of its wait for the loader, of the bare network step; on a CPU, the median of
+    GFLOP/s in fp32 x seconds of a step.
+    """
     spec = run.recipe.training
     examples = Examples(run.sets.train, run.layout, run.crop_size, run.recipe.augmentation, 0, 0, run.frames)
     loader = iter(training_loader(examples, [1], spec.batch, workers, pin_memory=run.device.type == "cuda"))
@@ -67,8 +70,8 @@ def figures(run: Run, steps: int, workers: int) -> tuple[float, float, float, fl
         taken["wait"].append(ready - start)
         taken["bare"].append(bare(run, batch))
         taken["product"].append(matrix_gflops(torch.float32) if run.device.type == "cpu" else 0.0)
-    step_s, wait_s, bare_s, product = (median(values[WARM_UP:]) for values in taken.values())
-    return step_s, wait_s, bare_s, product
+    step_s, wait_s, bare_s, products = (values[WARM_UP:] for values in taken.values())
+    return mean(step_s), mean(wait_s), mean(bare_s), median(np.multiply(step_s, products))
 
 
 def bare(run: Run, batch: Batch) -> float:
@@ -80,7 +83,10 @@ def bare(run: Run, batch: Batch) -> float:
     start = time.perf_counter()
     with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bf16):
         output = run.network(frames)
-    loss = losses.poses_loss(output.blocks, labels, count, run.recipe.training.heat_map_weight)
+    spec, kind = run.recipe.training, run.network.reader.soft_argmax.kind
+    loss = losses.poses_loss(
+        output.blocks, labels, count, spec.heat_map_weight, kind, depth_weight=spec.depth_weight
+    )
     if output.actions is not None:
         loss = loss + losses.actions_loss(output.actions, labels, count)
     loss.backward()
@@ -128,14 +134,14 @@ def main() -> None:
                 overrides += [f"data.train={{{name}: {{split: train}}}}"]
                 sets = Sets([source], [1.0], source, labels)
                 run = open_run(recipe, sets, folder / kind / precision, overrides)
-                whole, wait, network, product = figures(run, args.steps, args.workers)
+                whole, wait, network, work = figures(run, args.steps, args.workers)
                 parts = f"loader {wait / whole:.1%}, bare network {network / whole:.1%} of a step"
                 print(f"{kind:6} {precision}: {batch / whole:7.2f} /s, bare {batch / network:.2f}/s; {parts}")
-                if product and kind == "stills" and (args.width, args.blocks, args.size) == (576, 8, 256):
-                    authors = AUTHORS_IMAGES * product / AUTHORS_PRODUCT
+                if work and kind == "stills" and (args.width, args.blocks, args.size) == (576, 8, 256):
                     print(
-                        f"  {batch / whole / authors:.2f} times the authors' {authors:.2f} images/s, "
-                        f"fp32 matrix product {product:.0f} GFLOP/s"
+                        f"  an image in the time of {work / batch:.1f} GFLOP of the fp32 product, the "
+                        f"authors' in that of {AUTHORS_WORK:.1f}: {AUTHORS_WORK * batch / work:.2f} times "
+                        "their step"
                     )
 
 

@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from poseact.cli import main
 from poseact.data.synthetic.actions import ACTIONS
-from poseact.evaluation.calibration import best_factors
+from poseact.evaluation.calibration import _added, best_factors
 from poseact.network import arguments, build
 from poseact.network.layers import global_max_min
 from poseact.weights import load_weights, save_weights
@@ -48,14 +48,32 @@ def test_both_streams_weighed_alike_raise_probabilities_to_a_power(variant):
     assert torch.allclose(merge(maps), after / after.sum(-1, keepdim=True), atol=1e-6)
 
 
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_what_is_calibrated_is_what_the_aggregation_adds(variant):
+    torch.manual_seed(0)
+    args = arguments("penn-action", variant, width=16, blocks=1, size=32, frames=4, actions=5)
+    network = build(args)[0].eval()
+    if variant == "paper":
+        torch.nn.init.normal_(network.merge.linear.weight)
+        torch.nn.init.normal_(network.merge.linear.bias)
+    with torch.no_grad():
+        answer = network(torch.randn(6, 4, 3, 32, 32)).actions
+    blocks = (*answer.pose_actions, *answer.appearance_actions, answer.action)
+    parts = _added(network.merge, torch.stack(blocks, 1).double().numpy())
+    assert parts.shape == ({"paper": 2, "released": 1}[variant], 6, 5)
+    assert softmax(parts.sum(0), axis=1) == pytest.approx(answer.action.numpy(), abs=1e-6)
+
+
 def test_each_stream_is_weighed_by_its_own_factor():
     merge, maps = merged("paper")
     torch.nn.init.normal_(merge.linear.bias)
     predictions = [global_max_min(m).softmax(-1) for m in maps]
     pose, appearance = merge.added(*predictions)
     assert torch.allclose((pose + appearance).softmax(-1), merge(maps), atol=1e-6)
+    bias = merge.linear.bias.detach().clone()
+    pose, appearance = pose - bias / 2, appearance - bias / 2
     merge.weigh(3.0, 0.2)
-    assert torch.allclose((3 * pose + 0.2 * appearance).softmax(-1), merge(maps), atol=1e-6)
+    assert torch.allclose((3 * pose + 0.2 * appearance + 1.6 * bias).softmax(-1), merge(maps), atol=1e-6)
 
 
 def test_weights_are_written_again_with_the_factors_in_them(tmp_path, capsys):

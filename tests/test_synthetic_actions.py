@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poseact.data.synthetic.actions import ACTIONS, MOVEMENTS, _gone_over, _reached, holding, random_motion
+from poseact.data.synthetic import actions
+from poseact.data.synthetic.actions import (
+    ACTIONS,
+    MOVEMENTS,
+    _gone_over,
+    _hand_places,
+    holding,
+    random_motion,
+)
 from poseact.data.synthetic.curves import ROOT_HEIGHT
 from poseact.data.synthetic.placing import (
     INDEX,
@@ -255,9 +263,22 @@ def test_the_upper_body_goes_over_and_the_legs_stay() -> None:
     assert np.rad2deg(np.arccos(np.clip((turning - 1) / 2, -1, 1))).max() < 40  # degrees a frame
 
 
+def test_some_of_other_goes_over_into_a_second_movement(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(actions, "_gone_over", lambda first, then, share: calls.append("") or first)
+    for seed in range(60):
+        motion("other", seed, 4)
+    of_other = len(calls)
+    assert 12 < of_other < 36
+    for action in MOVEMENTS:
+        if action != "other":
+            motion(action, 0, 4)
+    assert len(calls) == of_other
+
+
 def test_reaching_hands_stay_below_the_chin_and_off_the_face() -> None:
     for seed in range(40):
-        places = _reached(np.random.default_rng(seed), 5)
+        places = _hand_places(np.random.default_rng(seed), 5)
         assert places.shape == (5, 3) and places[:, 1].max() < 0.05
         assert np.linalg.norm(places - [0, 0.06, 0.1], axis=1).min() > 0.15
 

@@ -431,3 +431,17 @@ def test_what_does_not_fit_is_told_before_anything_is_written(tmp_path, override
     with pytest.raises(UserError, match=message) as caught:
         train(read_recipe("lspet.yaml", [*overrides, change]), tmp_path / "run", QUIET)
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
+
+
+def test_depth_weighs_as_the_recipe_says(tmp_path):
+    small = [text for text in SMALL if "validation.split" not in text and "lspet" not in text]
+    losses = []
+    for weight in (0, 1, 3):
+        own = ["data.train.synthetic.count=4", f"training.depth_weight={weight}"]
+        run = Run(read_recipe("synthetic.yaml", [*small, *own]), tmp_path / str(weight), QUIET)
+        run.network.eval()  # the statistics of a batch norm would be those of the steps before
+        examples = run.examples(0)
+        batch = next(iter(training_loader(examples, run.sets.shares, BATCH, 0)))
+        losses.append(step(run, batch)[0][1])
+    plane, one, three = losses
+    assert one > plane and three - plane == pytest.approx(3 * (one - plane), rel=1e-4)

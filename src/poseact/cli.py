@@ -651,11 +651,10 @@ def _weights_calibrate(args: argparse.Namespace, console: Console) -> None:
     if args.actions:
         found = calibrate_actions(*place)
         console.print(
-            "pose stream x {:.3f}, appearance stream x {:.3f}, ".format(*found.factors)
-            + f"of {found.videos} videos; on the other half: mean probability of what was performed "
-            + "{:.3f} before, {:.3f} after; accuracy {:.3f}, {:.3f}".format(
-                *found.probability, *found.accuracy
-            )
+            f"pose stream x {found.pose:.3f}, appearance stream x {found.appearance:.3f}, of {found.videos} "
+            "videos; on the other half of them, before and after: cross-entropy "
+            f"{found.cross_entropy[0]:.3f}, {found.cross_entropy[1]:.3f}, "
+            f"accuracy {found.accuracy[0]:.3f}, {found.accuracy[1]:.3f}"
         )
         console.print(f"written: {args.target}", markup=False)
         return

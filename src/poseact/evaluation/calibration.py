@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from scipy.optimize import minimize
-from scipy.special import logsumexp, softmax
+from scipy.special import logsumexp
 
 from poseact.data import open_data
 from poseact.data.clips import TrackSource, is_tracks
@@ -236,15 +236,17 @@ def calibrate_weights(
 
 @dataclass(frozen=True)
 class ActionReport:
-    """What the pose and the appearance stream's parts of the aggregation were multiplied by, of ``videos``.
+    """How the streams of the aggregation were weighed.
 
-    ``probability``, ``accuracy``: mean probability of the action that was performed, and how often it is
-    the answer, on the half of the videos that the factors were not found on; before and after.
+    - ``pose``, ``appearance``: what their parts were multiplied by, found on all of ``videos``.
+    - ``cross_entropy`` in nats and ``accuracy``, before and after, of factors that were found on one half
+      of the videos, on the other half.
     """
 
-    factors: tuple[float, float]
+    pose: float
+    appearance: float
     videos: int
-    probability: tuple[float, float]
+    cross_entropy: tuple[float, float]
     accuracy: tuple[float, float]
 
 
@@ -259,11 +261,11 @@ def calibrate_actions(
 ) -> ActionReport:
     """Write ``weights`` again as ``target``, each stream's part of the aggregation times a factor.
 
-    The factors are those under which the actions performed are most probable: a temperature (Guo et al.
-    2017) for each stream, since one that knows its training clips by heart weighs too much. Where the
-    aggregation mixes action maps (released), both are the same. The split has to be of videos that the
-    network was not trained on. Raises `UserError` where either cannot be opened, labels do not match, or
-    fewer than `FEWEST_VIDEOS` have one.
+    The factors are those under which the actions performed are most probable: an inverse temperature (Guo
+    et al. 2017) for each stream, since one that knows its training clips by heart weighs too much. Where
+    the aggregation mixes action maps (released), both are the same. The metadata tells the factors to what
+    ``weights`` had. The split has to be of videos that the network was not trained on. Raises `UserError`
+    where either cannot be opened, labels do not match, or fewer than `FEWEST_VIDEOS` have one.
     """
     check_target(target)
     file, source = load_weights(weights), chosen(open_data(data, root, split, count), count)
@@ -288,12 +290,15 @@ def calibrate_actions(
     metadata = {**file.metadata, "action_calibration": told}
     save_weights(target, network, file.arguments, metadata, half=file.half)
     before, after = (_scores(held_out, each, truth[1::2]) for each in (np.ones(len(parts)), half))
-    probability, accuracy = zip(before, after, strict=True)
-    return ActionReport((pose, appearance), len(truth), probability, accuracy)
+    cross_entropy, accuracy = zip(before, after, strict=True)
+    return ActionReport(pose, appearance, len(truth), cross_entropy, accuracy)
 
 
 def _added(merge: LearntMerge | FullyConnectedMerge, probabilities: FloatArray) -> FloatArray:
-    """What is added before the soft-max, from the answers (N, S, A) of `Video`: (K, N, A), K = 2 or 1."""
+    """What is added before the soft-max, from the answers (N, S, A) of `Video`: (K, N, A).
+
+    K = 2, one part of each stream; or 1, where only their sum is known (released).
+    """
     if isinstance(merge, LearntMerge):
         return np.log(np.maximum(probabilities[None, :, -1], np.finfo(np.float64).tiny))
     last = probabilities[:, [ACTION_BLOCKS - 1, 2 * ACTION_BLOCKS - 1]]
@@ -307,8 +312,7 @@ def best_factors(parts: FloatArray, truth: IntArray) -> FloatArray:
     """
 
     def loss(logs: FloatArray) -> float:
-        scores = np.tensordot(np.exp(logs), parts, 1)
-        return float((logsumexp(scores, axis=1) - scores[np.arange(len(truth)), truth]).mean())
+        return _cross_entropy(np.tensordot(np.exp(logs), parts, 1), truth)
 
     bound = np.log(20.0)
     start = np.zeros(len(parts))
@@ -317,7 +321,10 @@ def best_factors(parts: FloatArray, truth: IntArray) -> FloatArray:
 
 
 def _scores(parts: FloatArray, factors: FloatArray, truth: IntArray) -> tuple[float, float]:
-    """Mean probability of what was performed, and accuracy."""
+    """Cross-entropy and accuracy of the ``parts`` (K, N, A) times their factors."""
     scores = np.tensordot(factors, parts, 1)
-    performed = softmax(scores, axis=1)[np.arange(len(truth)), truth]
-    return float(performed.mean()), float((scores.argmax(1) == truth).mean())
+    return _cross_entropy(scores, truth), float((scores.argmax(1) == truth).mean())
+
+
+def _cross_entropy(scores: FloatArray, truth: IntArray) -> float:
+    return float((logsumexp(scores, axis=1) - scores[np.arange(len(truth)), truth]).mean())

@@ -169,16 +169,17 @@ class FullyConnectedMerge(nn.Module):
 
     @torch.no_grad()
     def added(self, pose: Tensor, appearance: Tensor) -> Tensor:
-        """What each stream adds to the soft-max, from both predictions (N, A): (2, N, A).
+        """What each stream adds before the soft-max, from both predictions (N, A): (2, N, A).
 
-        The bias is added with the poses.
+        The bias is of neither, so each has half of it.
         """
+        half = self.linear.bias / 2
         by_pose, by_appearance = self.linear.weight.chunk(2, 1)
-        return torch.stack([F.linear(pose, by_pose, self.linear.bias), F.linear(appearance, by_appearance)])
+        return torch.stack([F.linear(pose, by_pose, half), F.linear(appearance, by_appearance, half)])
 
     def weigh(self, pose: float, appearance: float) -> None:
         """Multiply what each stream adds (`added`) by a number above 0, in the weights."""
         with torch.no_grad():
             for part, factor in zip(self.linear.weight.chunk(2, 1), (pose, appearance), strict=True):
                 part.mul_(factor)
-            self.linear.bias.mul_(pose)
+            self.linear.bias.mul_((pose + appearance) / 2)

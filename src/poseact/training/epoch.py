@@ -140,8 +140,9 @@ def _losses(run: Run, kinds: list[losses.Labels], count: Tensor, part: int) -> t
     for labels, (blocks, actions) in zip(kinds, answers, strict=True):
         if recipe.learns_poses:
             spec, kind = recipe.training, run.network.reader.soft_argmax.kind
-            weights = spec.heat_map_weight, kind, spec.depth_weight
-            pose = pose + losses.poses_loss(blocks, labels, count, *weights)
+            pose = pose + losses.poses_loss(
+                blocks, labels, count, spec.heat_map_weight, kind, depth_weight=spec.depth_weight
+            )
         if recipe.learns_actions and actions is not None:
             action = action + losses.actions_loss(actions, labels, count)
     return pose, action

@@ -516,7 +516,7 @@ _UNKNOWN = {
 def _unknown(rng: Rng, t: FloatArray) -> _Take:
     """Arms, trunk and head from one random place to the next, for what no other movement shows."""
     if rng.random() < 0.5:
-        return _reaching(rng, t)
+        return _gesturing(rng, t)
     curves = with_added(standing(rng), sway(rng, t, 1.6))
     phase, count = cycles(rng, t, rng.uniform(0.15, 0.45)), int(rng.integers(3, 7))
     at = (np.arange(count) + rng.uniform(0, 0.6, count)) / count
@@ -537,13 +537,13 @@ def _unknown(rng: Rng, t: FloatArray) -> _Take:
     return _Take(curves | {"turn": wandering(-40, 40), "nod": wandering(-10, 25)})
 
 
-def _reaching(rng: Rng, t: FloatArray) -> _Take:
+def _gesturing(rng: Rng, t: FloatArray) -> _Take:
     """Hands that point, give, sweep and strike: from one place before or beside the body to the next."""
     curves = with_added(standing(rng), sway(rng, t, 1.6))
     phase, count = cycles(rng, t, rng.uniform(0.15, 0.7)), int(rng.integers(2, 6))
     at = ((np.arange(count) + rng.uniform(0, 0.6, count)) / count).tolist()
     together = rng.random() < 0.3  # both hands do the same
-    drawn = [_reached(rng, count) for _ in SIDES]
+    drawn = [_hand_places(rng, count) for _ in SIDES]
     for (side, sign), own in zip(SIDES.items(), drawn, strict=True):
         if together or rng.random() < 0.7:
             places = (drawn[0] if together else own) * [sign, 1, 1]
@@ -558,7 +558,7 @@ def _reaching(rng: Rng, t: FloatArray) -> _Take:
     return _Take(curves)
 
 
-def _reached(rng: Rng, count: int) -> FloatArray:
+def _hand_places(rng: Rng, count: int) -> FloatArray:
     """``count`` places (count, 3) for a left wrist, from the thorax: not above the chin, not at the face."""
     beside, down = np.deg2rad(rng.uniform([-15, -5], [95, 60], (count, 2))).T
     ahead = np.stack([np.sin(beside) * np.cos(down), -np.sin(down), np.cos(beside) * np.cos(down)], -1)
@@ -745,17 +745,17 @@ MOVEMENTS: tuple[str, ...] = tuple(_MOVEMENTS)
 def random_motion(action: str, rng: Rng, frames: int, fps: float = 30.0) -> Motion:
     """``frames`` frames of ``action``, one of `MOVEMENTS`, in a style of its own.
 
-    The clip begins anywhere in the movement, at the origin, heading anywhere. Some of ``other`` are two
-    movements, the second after the first. The same state of ``rng`` gives the same motion. Raises
+    The clip begins anywhere in the movement, at the origin, heading anywhere. The upper body of some
+    of ``other`` goes over into a second movement. The same state of ``rng`` gives the same motion. Raises
     ``ValueError`` on another action or no frames.
     """
     if action not in _MOVEMENTS or frames < 1 or fps <= 0:
         raise ValueError(
             f"expected one of {', '.join(MOVEMENTS)}, frames and fps > 0, got {action}, {frames}, {fps}"
         )
-    rotations, root, held = _moved(action, rng, frames, fps)
+    rotations, root, held = _of_average_build(action, rng, frames, fps)
     if action == "other" and rng.random() < _TWO_SHARE:
-        then = _moved(action, rng, frames, fps)[0]
+        then = _of_average_build(action, rng, frames, fps)[0]
         t = np.arange(frames) / fps
         begin = rng.uniform(0, t[-1])
         rotations = _gone_over(rotations, then, smoothstep(t, begin, begin + rng.uniform(0.3, 0.8)))
@@ -765,8 +765,9 @@ def random_motion(action: str, rng: Rng, frames: int, fps: float = 30.0) -> Moti
 
 
 _TWO_SHARE = 0.4
-"""Of ``other``: from one movement to another, people pass through much that looks like an action."""
+"""The share of ``other`` that goes over into a second movement: on the way, much looks like an action."""
 _LOWER = ("pelvis", "thigh", "shank", "foot")
+"""What stays as it is: the feet stand on it."""
 
 
 def _gone_over(first: FloatArray, then: FloatArray, share: FloatArray) -> FloatArray:
@@ -784,7 +785,9 @@ def _gone_over(first: FloatArray, then: FloatArray, share: FloatArray) -> FloatA
     return mixed
 
 
-def _moved(action: str, rng: Rng, frames: int, fps: float) -> tuple[FloatArray, FloatArray, dict[str, str]]:
+def _of_average_build(
+    action: str, rng: Rng, frames: int, fps: float
+) -> tuple[FloatArray, FloatArray, dict[str, str]]:
     """Rotations (F, B, 3, 3), the pelvis (F, 3) and what is held, of a body of average build."""
     t = np.arange(frames) / fps
     take = _MOVEMENTS[action](rng, t)
