@@ -41,9 +41,9 @@ def spans(segments) -> list[tuple[str, int, int]]:
 
 
 def test_labels_of_single_frames_are_segments_as_they_are():
-    (walk, run) = find_segments(answered("w" * 10 + "r" * 8), window=1)
+    (walk, run) = find_segments(answered("w" * 10 + "r" * 12), window=1)
     assert walk == Segment(1, "walk", 0, 9, 0.0, pytest.approx(1.0), pytest.approx(0.8))
-    assert run == Segment(1, "run", 10, 17, pytest.approx(1.0), pytest.approx(1.8), pytest.approx(0.8))
+    assert run == Segment(1, "run", 10, 21, pytest.approx(1.0), pytest.approx(2.2), pytest.approx(0.8))
 
 
 @pytest.mark.parametrize("window", [8, 9, 16])
@@ -94,8 +94,8 @@ def test_short_holes_are_closed_and_long_ones_are_not():
 
 
 def test_the_score_is_of_the_frames_with_that_label_only():
-    (walk,) = find_segments(answered("w" * 10 + "..." + "w" * 10, share=0.7), 1)
-    assert walk.score == pytest.approx(0.7, abs=1e-6)
+    (walk,) = find_segments(answered("w" * 10 + "..." + "w" * 10, share=0.75), 1)
+    assert walk.score == pytest.approx(0.75, abs=1e-6)
 
 
 def test_a_flicker_is_dropped_and_what_it_parted_is_joined():
@@ -149,7 +149,7 @@ def test_without_answers_there_is_none(labels):
 
 def test_the_reason_of_no_segment_is_told():
     sure, unsure = answered("oowwrroo", 0.45), answered("----")
-    assert "0.5 for 0.5 s; at its highest: walk, 0.45;" in no_segment(sure, window=3)
+    assert "0.7 for 1 s; at its highest: walk, 0.45;" in no_segment(sure, window=3)
     assert no_segment(unsure, window=46) == (
         "no action can be told: it takes 46 frames of one person without a break"
     )

@@ -241,7 +241,7 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--smooth", action="store_true", help="joints by a filter whose lag is stated")
     parser.add_argument("--focal", type=float, metavar="PX", help="focal length, for metres")
     parser.add_argument("--height", type=float, metavar="M", help="of the person, for metres (1.7)")
-    parser.add_argument("--threshold", type=float, metavar="P", help="probability that makes a segment (0.5)")
+    parser.add_argument("--threshold", type=float, metavar="P", help="probability that makes a segment (0.7)")
     parser.add_argument("--only", metavar="A,B", help="of video,json,csv,npz,bvh,timeline,page (all)")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="many videos: processes (one a core, at most 8)"
