@@ -83,9 +83,9 @@ def bare(run: Run, batch: Batch) -> float:
     start = time.perf_counter()
     with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bf16):
         output = run.network(frames)
-    spec, kind = run.recipe.training, run.network.reader.soft_argmax.kind
+    spec, grid = run.recipe.training, run.network.grid
     loss = losses.poses_loss(
-        output.blocks, labels, count, spec.heat_map_weight, kind, depth_weight=spec.depth_weight
+        output.blocks, labels, count, spec.heat_map_weight, grid, depth_weight=spec.depth_weight
     )
     if output.actions is not None:
         loss = loss + losses.actions_loss(output.actions, labels, count)

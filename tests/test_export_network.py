@@ -107,7 +107,6 @@ def test_a_folder_is_loaded_like_weights(network, folder):
     assert torch.allclose(found.blocks[0].heat_maps, expected.blocks[-1].heat_maps, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_the_answers_of_clips_and_of_given_poses(acting, acting_folder):
     loaded = load_export(acting_folder)
     assert loaded.action_labels == LABELS and loaded.frames == 8

@@ -103,6 +103,7 @@ class ExportedNetwork(MultitaskNetwork):
         self.folder, self.export, self.precision = folder, export, precision
         self.dim, self.joints, self.size = network.dim, network.joints, export.size
         self.actions, self.frames, self.released = network.actions, network.frames, network.released
+        self.grid = network.grid
         self.layout, self.action_labels, self.arguments = layout, export.action_labels, export.network
         digest = hashlib.sha256("".join(export.files.values()).encode())
         mine = digest.hexdigest()

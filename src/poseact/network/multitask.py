@@ -17,7 +17,7 @@ from poseact.network.action import (
 )
 from poseact.network.layers import global_max_min
 from poseact.network.pose import PoseReader, PredictionBlock, drawn_maps
-from poseact.network.soft_argmax import soft_max_2d
+from poseact.network.soft_argmax import Grid, soft_max_2d
 from poseact.network.stem import Stem
 from poseact.skeleton import Layout
 from poseact.structures import ActionOutput, NetworkOutput, PoseOutput
@@ -81,13 +81,14 @@ class MultitaskNetwork(nn.Module):
         self.dim = 3 if depth_maps else 2
         self.joints, self.size, self.actions, self.frames = joints, size, actions, frames
         self.released = released
+        self.grid: Grid = "corners" if released else "centres"
         self.stem = Stem(width)
         self.reader = PoseReader(
             joints,
             size // STRIDE,
             depth_maps=depth_maps,
             context=context,
-            grid="corners" if released else "centres",
+            grid=self.grid,
             gain=(2.0 if depth_maps else 4.0) if released and actions else 1.0,
             sum_axes=released,
         )
@@ -124,8 +125,7 @@ class MultitaskNetwork(nn.Module):
         if poses is None:
             poses = last.pose.unflatten(0, (n, t))
         else:
-            kind = self.reader.soft_argmax.kind
-            maps = drawn_maps(poses, maps.shape[-1], kind=kind).flatten(0, 1)
+            maps = drawn_maps(poses, maps.shape[-1], kind=self.grid).flatten(0, 1)
         if visibility is None:
             visibility = last.visibility.unflatten(0, (n, t))
         clips = tuple(block.map(lambda x: x.unflatten(0, (n, t))) for block in stills)

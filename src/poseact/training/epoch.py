@@ -139,9 +139,9 @@ def _losses(run: Run, kinds: list[losses.Labels], count: Tensor, part: int) -> t
     pose = action = torch.zeros((), device=run.device)
     for labels, (blocks, actions) in zip(kinds, answers, strict=True):
         if recipe.learns_poses:
-            spec, kind = recipe.training, run.network.reader.soft_argmax.kind
+            spec, grid = recipe.training, run.network.grid
             pose = pose + losses.poses_loss(
-                blocks, labels, count, spec.heat_map_weight, kind, depth_weight=spec.depth_weight
+                blocks, labels, count, spec.heat_map_weight, grid, depth_weight=spec.depth_weight
             )
         if recipe.learns_actions and actions is not None:
             action = action + losses.actions_loss(actions, labels, count)
