@@ -16,7 +16,7 @@ NO_ACTION = "other"
 """A label of that name stands for everything else, and is never a segment."""
 THRESHOLD = 0.7
 SHORTEST_S = 1.0
-"""With the threshold, the best of those tried for few false alarms (docs/experiments.md, section 21)."""
+"""What is told for less was mostly false: a window shows more (docs/experiments.md, section 21)."""
 HOLE_S = 0.5
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.floating]

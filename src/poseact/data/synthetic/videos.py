@@ -33,7 +33,7 @@ _AROUND_MIDDLE = 0.15
 _SPEEDS = (0.8, 1.25)
 """A captured clip is played this many times as fast: a style that was not captured has its own pace."""
 _OTHER_SHARE = 6
-"""``other`` is all that has no name: networks are to be quiet about more than about one action."""
+"""``other`` is drawn so many times as often as each action: it is all that has no name."""
 _SHUTTER = 0.5
 """The share of the time between two frames in which the shutter is open."""
 _PELVIS = FIGURE36.index("pelvis")
