@@ -18,7 +18,8 @@ from poseact.cli import main
 from poseact.data.lspet import LspExtended
 from poseact.errors import UserError
 from poseact.evaluation.protocols import evaluate_pose
-from poseact.inference.device import pick_precision
+from poseact.inference import device
+from poseact.inference.device import cpu_gains_from_bf16, pick_precision
 from poseact.inference.predictor import View, predict, ready
 from poseact.network import MultitaskNetwork, arguments, build, to_input
 from poseact.weights import load_model, save_weights
@@ -176,10 +177,20 @@ def test_bf16_convolves_in_bf16_and_answers_near_fp32_in_fp32(acting):
 
 def test_precision_by_name(monkeypatch):
     assert pick_precision(CPU, "fp32") == "fp32" and pick_precision(CPU, "bf16") == "bf16"
-    for tiles, chosen in ((True, "bf16"), (False, "fp32")):  # AVX-512 BF16 alone is slower than fp32
+    cases = (  # AMX, AVX-512 BF16, seconds of a product in bf16 (1 in fp32)
+        (True, True, 2.0, "bf16"),
+        (False, True, 2.0, "fp32"),
+        (False, True, 0.5, "bf16"),
+        (False, False, 0.5, "fp32"),
+    )
+    for tiles, words, half_s, chosen in cases:
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda tiles=tiles: tiles)
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda words=words: words)
+        seconds = {torch.bfloat16: half_s, torch.float32: 1.0}
+        monkeypatch.setattr(device, "_product_s", seconds.__getitem__)
+        cpu_gains_from_bf16.cache_clear()
         assert pick_precision(CPU) == chosen
+    cpu_gains_from_bf16.cache_clear()
     with pytest.raises(UserError, match="precision: expected auto, fp32 or bf16, got 'half'"):
         pick_precision(CPU, "half")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
@@ -20,12 +22,30 @@ GRAPHS = 4
 WARM_UPS = 3
 
 
+@cache
 def cpu_gains_from_bf16() -> bool:
-    """Does the CPU multiply faster in bf16 than in fp32 (AMX)?
+    """Does the CPU multiply faster in bf16 than in fp32?
 
-    Others emulate it, slowly; AVX-512 BF16 alone had half the rate of fp32 (docs/experiments.md).
+    With AMX it does. With AVX-512 BF16 alone an Intel Xeon has half the rate of fp32 and an AMD EPYC more
+    than twice that (docs/experiments.md): it is measured, once, in a tenth of a second. Others emulate it,
+    slowly.
     """
-    return bool(torch.cpu._is_amx_tile_supported())
+    if torch.cpu._is_amx_tile_supported():
+        return True
+    words = torch.cpu._is_avx512_bf16_supported()
+    return words and _product_s(torch.bfloat16) < _product_s(torch.float32)
+
+
+def _product_s(dtype: torch.dtype, side: int = 1024, times: int = 5) -> float:
+    """Seconds of a product of two square matrices: the least of several, for other work disturbs some."""
+    matrix = torch.ones(side, side, dtype=dtype)
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        _ = matrix @ matrix
+        return time.perf_counter() - start
+
+    return min(seconds() for _ in range(times))
 
 
 def cpu_has_vnni() -> bool:
