@@ -19,7 +19,14 @@ from poseact.export.onnx import open_onnx, write_action_graph, write_frame_graph
 NETWORKS = {
     "2d, released": {"joints": 16, "context": 2, "variant": "released", "actions": 5, "frames": 8},
     "2d, motion": {"joints": 16, "pose_stream": "motion", "actions": 5, "frames": 8},
-    "3d, paper": {"joints": 20, "depth_maps": 4, "pose_stream": "v2", "actions": 6, "frames": 8},
+    "3d, paper": {
+        "joints": 20,
+        "depth_maps": 4,
+        "depth_reading": "joint",
+        "pose_stream": "v2",
+        "actions": 6,
+        "frames": 8,
+    },
 }
 
 

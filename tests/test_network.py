@@ -26,7 +26,14 @@ def test_shapes_and_ranges_of_stills(variant, extra, dim):
 
 
 @pytest.mark.parametrize("variant", ["released", "paper"])
-@pytest.mark.parametrize("extra", [{}, {"depth_maps": 4, "pose_stream": "v2"}, {"pose_stream": "motion"}])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"depth_maps": 4, "pose_stream": "v2"},
+        {"depth_maps": 4, "depth_reading": "joint", "pose_stream": "motion"},
+    ],
+)
 def test_clips(variant, extra):
     model = MultitaskNetwork(**SMALL_ACTION, variant=variant, **extra).eval()
     out = model(clip())
@@ -114,6 +121,7 @@ def test_presets_build_in_both_variants(preset):
     (lambda: arguments("huge"), "unknown preset"),
     (lambda: arguments("tiny", layout="spider"), "unknown layout"),
     (lambda: build(arguments("tiny", legs=8)), "legs"),
+    (lambda: build(arguments("tiny", depth_maps=4, depth_reading="best")), "depth_reading: expected 'mean' or"),
 ])  # fmt: skip
 def test_unknown_names(call, message):
     with pytest.raises(ValueError, match=message):

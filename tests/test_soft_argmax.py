@@ -81,6 +81,27 @@ def test_volume_channels_are_depth_first():
     assert torch.allclose(pose[:, 2], torch.tensor([0.5, 3.5 / DEPTH]))
 
 
+def test_depth_is_read_where_the_joint_is():
+    maps = torch.randn(2, DEPTH, SIZE, SIZE, dtype=torch.float64, requires_grad=True)
+    module = SoftArgmax(SIZE, DEPTH).double()
+    pose = module.volume(maps, "joint")
+    plane = maps.mean(1).flatten(1).softmax(1).view(2, 1, SIZE, SIZE)
+    assert torch.allclose(pose[:, 2:], module.line((plane * maps).sum((-2, -1))))
+    assert torch.equal(pose[:, :2], module.volume(maps)[:, :2])
+    (gradient,) = torch.autograd.grad(pose[:, 2].sum(), maps)
+    assert gradient.abs().max() > 1e-4
+    assert gradient.sum(1).abs().max() < 1e-12  # z moves no heat map
+
+    # Depth 1 at the joint, depth 3 all over the background: the mean is led astray.
+    maps = torch.zeros(1, DEPTH, SIZE, SIZE)
+    maps[0, 3] = 10
+    maps[0, :, 4, 5] = 30
+    maps[0, 1, 4, 5] = 90
+    module = module.float()
+    assert module.volume(maps, "joint")[0, 2].item() == pytest.approx(1.5 / DEPTH)
+    assert module.volume(maps, "mean")[0, 2].item() == pytest.approx(3.5 / DEPTH, abs=1e-2)
+
+
 def test_context_and_depth_exclude_each_other():
     with pytest.raises(ValueError, match="2D only"):
         PoseReader(1, SIZE, depth_maps=2, context=2)

@@ -17,7 +17,7 @@ from poseact.network.action import (
 )
 from poseact.network.layers import global_max_min
 from poseact.network.pose import PoseReader, PredictionBlock, drawn_maps
-from poseact.network.soft_argmax import Grid, soft_max_2d
+from poseact.network.soft_argmax import DepthReading, Grid, soft_max_2d
 from poseact.network.stem import Stem
 from poseact.skeleton import Layout
 from poseact.structures import ActionOutput, NetworkOutput, PoseOutput
@@ -30,7 +30,8 @@ STRIDE = 8
 class MultitaskNetwork(nn.Module):
     """Pose by supervised prediction blocks and, where ``actions`` > 0, action recognition.
 
-    - ``joints`` NJ; ``depth_maps`` Nd (0: a 2D pose); ``context`` maps a joint (2D only).
+    - ``joints`` NJ; ``depth_maps`` Nd (0: a 2D pose); ``context`` maps a joint (2D only);
+      ``depth_reading``: mean (the paper's), or joint: see `SoftArgmax.volume`.
     - ``width`` of the features (576 published); ``blocks`` K; ``size`` of the crop in pixels,
       a multiple of 32 (other multiples work at run time too).
     - ``actions`` A and ``frames`` T of a clip: 0 for a pose network. With actions, T and NJ
@@ -58,6 +59,7 @@ class MultitaskNetwork(nn.Module):
         *,
         joints: int,
         depth_maps: int = 0,
+        depth_reading: DepthReading = "mean",
         context: int = 0,
         width: int = 576,
         blocks: int = 8,
@@ -75,6 +77,8 @@ class MultitaskNetwork(nn.Module):
                 "expected size a multiple of 32, width a multiple of 16 and blocks >= 1, "
                 f"got {size}, {width}, {blocks}"
             )
+        if depth_reading not in ("mean", "joint"):
+            raise ValueError(f"depth_reading: expected 'mean' or 'joint', got {depth_reading!r}")
         if actions and (frames < 4 or frames % 4 or joints % 4):
             raise ValueError(f"with actions, expected multiples of 4, got {frames} frames, {joints} joints")
         released = variant == "released"
@@ -91,6 +95,7 @@ class MultitaskNetwork(nn.Module):
             grid=self.grid,
             gain=(2.0 if depth_maps else 4.0) if released and actions else 1.0,
             sum_axes=released,
+            depth_reading=depth_reading,
         )
         self.blocks = nn.ModuleList(
             PredictionBlock(width, self.reader.maps, last=k == blocks - 1) for k in range(blocks)

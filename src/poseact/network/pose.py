@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from poseact.network.layers import Conv, ConvBN, SeparableConv, SeparableResidual, max_pool, upsample
-from poseact.network.soft_argmax import Grid, SoftArgmax
+from poseact.network.soft_argmax import DepthReading, Grid, SoftArgmax
 from poseact.structures import PoseOutput
 
 FILTER = 5
@@ -62,6 +62,7 @@ class PoseReader(nn.Module):
     - 3D: ``depth_maps`` x ``joints`` maps, depth first (P 3.2).
     - ``gain`` multiplies the argument of the visibility's sigmoid (the released action nets).
     - ``sum_axes``: visibility in 3D adds the largest z value (released), or does not (paper).
+    - ``depth_reading``: where z is read, see `SoftArgmax.volume`.
     """
 
     def __init__(
@@ -74,12 +75,13 @@ class PoseReader(nn.Module):
         grid: Grid = "centres",
         gain: float = 1.0,
         sum_axes: bool = False,
+        depth_reading: DepthReading = "mean",
     ) -> None:
         super().__init__()
         if depth_maps and context:
             raise ValueError("context maps exist in 2D only: expected depth_maps = 0 or context = 0")
         self.joints, self.depth_maps, self.context = joints, depth_maps, context
-        self.gain, self.sum_axes = gain, sum_axes
+        self.gain, self.sum_axes, self.depth_reading = gain, sum_axes, depth_reading
         self.maps = joints * (depth_maps or 1 + context)
         self.soft_argmax = SoftArgmax(size, depth_maps, grid)
         self.context_soft_argmax = SoftArgmax(size, 0, grid) if context else None
@@ -104,7 +106,8 @@ class PoseReader(nn.Module):
         score = plane.amax((-2, -1))
         if self.sum_axes:
             score = score + volume.mean((-2, -1)).amax(-1)
-        return PoseOutput(self.soft_argmax.volume(volume), (self.gain * score).sigmoid(), plane)
+        pose = self.soft_argmax.volume(volume, self.depth_reading)
+        return PoseOutput(pose, (self.gain * score).sigmoid(), plane)
 
 
 def drawn_maps(pose: Tensor, size: int, sigma: float = 1.0, kind: Grid = "centres") -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 Grid = Literal["centres", "corners"]
+DepthReading = Literal["mean", "joint"]
+"""Where z is read: see `SoftArgmax.volume`."""
 
 
 def grid(cells: int, kind: Grid = "centres") -> Tensor:
@@ -55,6 +57,15 @@ class SoftArgmax(nn.Module):
         """Vectors (..., Nd) to z in [0, 1]: (..., 1)."""
         return (vectors.softmax(-1) * self._grid("z", vectors.shape[-1])).sum(-1, keepdim=True)
 
-    def volume(self, maps: Tensor) -> Tensor:
-        """Volumes (..., Nd, H, W) to (x, y, z): xy of the mean over depth, z of that over xy."""
-        return torch.cat([self.plane(maps.mean(-3)), self.line(maps.mean((-2, -1)))], -1)
+    def volume(self, maps: Tensor, depth: DepthReading = "mean") -> Tensor:
+        """Volumes (..., Nd, H, W) to (x, y, z): xy of the mean over depth.
+
+        z of the ``mean`` over xy (P 3.2), or, ours, of what stands at the ``joint``: over xy weighted by the
+        soft-max of the plane, through which z has no gradient. A mean over the whole map makes depth a
+        matter of every cell, the background's among them (docs/experiments.md).
+        """
+        plane = maps.mean(-3)
+        if depth == "mean":
+            return torch.cat([self.plane(plane), self.line(maps.mean((-2, -1)))], -1)
+        here = soft_max_2d(plane).detach().unsqueeze(-3)
+        return torch.cat([self.plane(plane), self.line((here * maps).sum((-2, -1)))], -1)

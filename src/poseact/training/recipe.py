@@ -15,6 +15,7 @@ from poseact.data.augment import AUGMENTATIONS, Augmentation
 from poseact.errors import UserError
 from poseact.network.action import PoseStream
 from poseact.network.multitask import Variant
+from poseact.network.soft_argmax import DepthReading
 from poseact.training.typed import typed
 
 MOST_CHECKPOINT_MINUTES = 5.0
@@ -40,6 +41,7 @@ class NetworkSpec:
     blocks: int | None = None
     size: int | None = None
     depth_maps: int | None = None
+    depth_reading: DepthReading | None = None
     context: int | None = None
     frames: int | None = None
     pose_stream: PoseStream | None = None
