@@ -121,7 +121,7 @@ def test_presets_build_in_both_variants(preset):
     (lambda: arguments("huge"), "unknown preset"),
     (lambda: arguments("tiny", layout="spider"), "unknown layout"),
     (lambda: build(arguments("tiny", legs=8)), "legs"),
-    (lambda: build(arguments("tiny", depth_maps=4, depth_reading="best")), "depth_reading: expected 'mean' or"),
+    (lambda: build(arguments("tiny", depth_maps=4, depth_reading="best")), "depth_reading: expected"),
 ])  # fmt: skip
 def test_unknown_names(call, message):
     with pytest.raises(ValueError, match=message):
