@@ -29,6 +29,7 @@ from poseact.training import kept as kept_module
 from poseact.training.epoch import step
 from poseact.training.kept import KeptAnswers, keep_answers, moved
 from poseact.training.loop import Run, train_chain
+from poseact.training.losses import actions_loss
 from poseact.training.optimisation import ACTION_PARTS, training_mode
 from poseact.training.recipe import NetworkSpec, read_chain
 from poseact.training.start import open_network
@@ -391,6 +392,73 @@ def test_weights_keep_their_licence_and_with_frozen_poses_their_calibration(root
         metadata = load_weights(run.export("w.safetensors")).metadata
         assert told.keys() & metadata.keys() == kept and all(metadata[key] == told[key] for key in kept)
         assert metadata["started_from"].startswith("start.safetensors, sha256 ")
+
+
+ALONE = ("training.kept=true", "data.poses={penn-action: {split: all}}")
+
+
+def test_poses_alone_are_the_labels_as_wrong_as_answers_are(roots, weights, tmp_path):
+    """Of joints in the crop; left and right too, in mirrored clips."""
+    run = stage("penn-action.yaml", roots, weights, tmp_path, *ALONE)
+    keep_answers(run)
+    drawn = run.examples(0)
+    files = {name: np.load(run.out / "kept" / f"{name}.npy", mmap_mode="r+") for name in ("pose", "error")}
+    for i in range(4):
+        seen, answered = drawn[0, i]["valid"], files["pose"][i] - files["error"][i]
+        assert np.allclose(answered[seen], drawn[0, i]["pose"][seen][:, :2], atol=1e-6)
+        assert (files["error"][i][~seen] == 0).all() and np.abs(files["error"][i][seen]).max() > 0.01
+    error = np.arange(run.network.frames)[:, None, None] / 100
+    files["error"][:] = error  # that of every clip
+
+    kept, drawn = KeptAnswers(run, 2), run.examples(2)
+    drawn.sources, drawn._mirrored = run.sets.mixed, kept._mirrored
+    for i in range(8):  # of two passes
+        alone, labels = kept[1, i], drawn[1, i]
+        seen = labels["valid"]
+        assert seen.sum() > 20 and "features" not in alone
+        assert np.allclose((alone["pose"] - error)[seen], labels["pose"][seen][:, :2], atol=1e-6)
+        assert np.array_equal(alone["visibility"], labels["visible"])
+        assert alone["action"] == labels["action"] and alone["action_known"]
+    assert set(run.tracks) == {(1, i) for i in range(4)}
+
+
+def test_poses_alone_teach_the_stream_of_poses_and_nothing_else(roots, weights, tmp_path):
+    run = stage("penn-action.yaml", roots, weights, tmp_path, *ALONE)
+    keep_answers(run)
+    kept = KeptAnswers(run, 0)
+    batch = stacked([kept[1, 0], kept[0, 0], kept[1, 1], kept[0, 1]])
+    clips = batch["clips"]
+    assert clips["pose"].shape[0] == 4 and clips["features"].shape[0] == 2
+    parts = run.network.pose_recognition, run.network.appearance_recognition
+
+    def gradients(labels):
+        run.network.zero_grad()
+        training_mode(run.network)
+        output = kept_module.recognised(run.network, labels)
+        assert len(output.pose_actions[0]) == len(labels["pose"]) and len(output.action) == 2
+        actions_loss(output, labels, torch.tensor([1.0, 1.0, 1.0])).backward()
+        return [[p.grad.clone() for p in part.parameters()] for part in parts]
+
+    both = gradients(clips)
+    # Other labels of the clips without pictures: the stream of poses alone is taught otherwise.
+    other = {**clips, "action": torch.cat([clips["action"][:2], (clips["action"][2:] + 1) % 15])}
+    for same, one, two in zip((False, True), both, gradients(other), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True)) == same
+        assert all(bool(gradient.abs().sum() > 0) for gradient in two)
+
+
+def test_a_stage_with_poses_alone_runs_and_resumes(roots, weights, tmp_path):
+    overrides = [*roots, *SMALL, f"network.weights={weights}", *ALONE]
+    chain = read_chain("penn-action.yaml", overrides)
+    path = train_chain(chain, tmp_path / "whole", QUIET)
+    assert {*load_file(path)} == {*load_file(weights)} and not (tmp_path / "whole" / "kept").exists()
+    for key, message in (
+        ("training.kept=false", "data.poses: expected training.kept"),
+        ("data.poses={mpii: {split: released-train}}", "data.poses: expected sets of videos alone, got mpii"),
+        ("data.poses.penn-action.share=9", "at least one clip of the first set in each batch"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Run(read_chain("penn-action.yaml", [*overrides, key])[-1], tmp_path / "other", QUIET)
 
 
 def test_kept_answers_move_as_the_labels_of_another_crop_do():

@@ -164,6 +164,20 @@ def _labels(
     person: Sample | Clip, layout: Layout, transform: CropTransform
 ) -> tuple[npt.NDArray[np.float32], BoolArray, BoolArray, BoolArray]:
     """Pose and masks ([T,] J, ...): pose, valid, depth valid, annotated at all."""
+    pose, known, depth_valid = placed(person, layout, transform)
+    inside = np.logical_and.reduce((pose[..., :2] >= 0) & (pose[..., :2] <= 1), axis=-1)
+    reached = (pose[..., 2] >= 0) & (pose[..., 2] <= 1)
+    valid = known & inside
+    measured = valid & depth_valid
+    pose[~valid] = 0
+    pose[~measured, 2] = 0
+    return pose.astype(np.float32), valid, measured & reached, known
+
+
+def placed(
+    person: Sample | Clip, layout: Layout, transform: CropTransform
+) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """The joints in a crop's coordinates, wherever they are: pose ([T,] J, 3), annotated, depth annotated."""
     joints = convert(person.joints, person.layout, layout, axis=-2)
     valid = convert(person.valid, person.layout, layout, axis=-1)
     depth_valid = convert(person.depth_valid, person.layout, layout, axis=-1)
@@ -171,13 +185,7 @@ def _labels(
     if transform.flip:
         flip = layout.flip
         pose, valid, depth_valid = pose[..., flip, :], valid[..., flip], depth_valid[..., flip]
-    inside = np.logical_and.reduce((pose[..., :2] >= 0) & (pose[..., :2] <= 1), axis=-1)
-    reached = (pose[..., 2] >= 0) & (pose[..., 2] <= 1)
-    known, valid = valid, valid & inside
-    measured = valid & depth_valid
-    pose[~valid] = 0
-    pose[~measured, 2] = 0
-    return pose.astype(np.float32), valid, measured & reached, known
+    return pose, valid, depth_valid
 
 
 def _z(depth_mm: FloatArray, person: Sample | Clip, transform: CropTransform) -> FloatArray:

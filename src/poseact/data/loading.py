@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -202,7 +202,16 @@ def stacked(examples: Sequence[Example]) -> Batch:
     kinds: dict[str, list[Example]] = {"stills": [], "clips": []}
     for made in examples:
         kinds["stills" if made["pose"].ndim == 2 else "clips"].append(made)
-    return {kind: default_collate(some) for kind, some in kinds.items() if some}
+    return {kind: _together(some) for kind, some in kinds.items() if some}
+
+
+def _together(examples: Sequence[Any]) -> dict[str, Tensor]:
+    """Examples of one kind; clips with ``features`` come first, for not all have them: `training.kept`."""
+    some = sorted(examples, key=lambda each: "features" not in each)
+    batch = default_collate([{name: each[name] for name in some[-1]} for each in some])
+    if "features" in some[0]:
+        batch["features"] = default_collate([each["features"] for each in some if "features" in each])
+    return batch  # type: ignore[no-any-return]
 
 
 def _single_threaded(_: int) -> None:

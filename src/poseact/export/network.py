@@ -143,13 +143,13 @@ class ExportedNetwork(MultitaskNetwork):
         features = rest[0] if rest else maps.new_zeros(len(maps), 0, *maps.shape[-2:])
         return (PoseOutput(pose, visibility, maps),), features
 
-    def recognise(self, poses: Tensor, visibility: Tensor, features: Tensor) -> ActionOutput:
+    def recognise(self, poses: Tensor, visibility: Tensor, features: Tensor, unseen: int = 0) -> ActionOutput:
         if poses.shape[1] != self.frames:
             raise UserError(
                 f"frames: expected clips of {self.frames}, as {self.folder} was exported, "
                 f"got {poses.shape[1]}"
             )
-        by_clip = features.unflatten(0, poses.shape[:2])
+        by_clip = features.unflatten(0, (len(poses) - unseen, self.frames))
         (streams,) = self._computed(self._action_graph, poses, visibility, by_clip)
         each = streams.unbind(1)
         return ActionOutput(each[:ACTION_BLOCKS], each[ACTION_BLOCKS:-1], each[-1])

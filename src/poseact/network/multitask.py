@@ -147,18 +147,23 @@ class MultitaskNetwork(nn.Module):
                 visual = features
         return tuple(outputs), visual
 
-    def recognise(self, poses: Tensor, visibility: Tensor, features: Tensor) -> ActionOutput:
-        """Poses (N, T, J, D), visibility (N, T, J), joint features (N*T, C, J) to actions."""
+    def recognise(self, poses: Tensor, visibility: Tensor, features: Tensor, unseen: int = 0) -> ActionOutput:
+        """Poses (N, T, J, D), visibility (N, T, J), joint features ((N - unseen) T, C, J) to actions.
+
+        Of the last ``unseen`` clips, which have no features, the stream of poses alone answers.
+        """
+        n, t = poses.shape[:2]
         if self.released:
             poses = poses * visibility.unsqueeze(-1)
         by_pose = self.pose_recognition(poses.permute(0, 3, 1, 2))
-        features = features.unflatten(0, poses.shape[:2]).transpose(1, 2)
+        features = features.unflatten(0, (n - unseen, t)).transpose(1, 2)
         by_appearance = self.appearance_recognition(features)
         scores = [
             tuple(global_max_min(m).float().softmax(-1) for m in stream)
             for stream in (by_pose, by_appearance)
         ]
-        return ActionOutput(scores[0], scores[1], self.merge((by_pose[-1], by_appearance[-1])))
+        last = by_pose[-1][: n - unseen] if unseen else by_pose[-1]
+        return ActionOutput(scores[0], scores[1], self.merge((last, by_appearance[-1])))
 
     def _check(self, frames: Tensor, poses: Tensor | None, visibility: Tensor | None) -> None:
         leading = 2 if self.actions else 1

@@ -6,8 +6,12 @@ folder until the stage is finished::
 
     kept/about.json        which weights answered to how many clips of how many frames, and how many are there
     kept/pose.npy          (N, T, J, D) float32, and visibility.npy (N, T, J)
+    kept/error.npy         (N, T, J, D) float32: pose less the annotated one; 0 where that is not known
     kept/features.npy      (N, T, C, J) float16: the visual features at the joints
     kept/action.npy, action_known.npy, readable.npy    (N,)
+
+Beside them, the annotated poses of further videos (``data.poses``) teach the stream of poses: they cost no
+picture, so there can be many more of them. To each clip the errors of one of those answered are added.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +28,19 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from poseact.data.augment import draw_transform
-from poseact.data.clips import is_tracks
+from poseact.data.augment import draw_transform, placed
+from poseact.data.clips import draw_clip, is_tracks
 from poseact.data.images import write_whole
 from poseact.data.loading import Batch, Examples, batch_loader, check_damage
 from poseact.data.mixing import Place
 from poseact.errors import UserError
-from poseact.geometry import Box, CropTransform
+from poseact.geometry import Box, CropTransform, FloatArray
 from poseact.inference.predictor import ready
 from poseact.network import MultitaskNetwork, to_input
 from poseact.network.action import joint_features
 from poseact.network.soft_argmax import soft_max_2d
-from poseact.skeleton import Layout
+from poseact.skeleton import Layout, convert
+from poseact.structures import Image, Track
 from poseact.training.optimisation import ACTION_PARTS
 from poseact.weights.files import checksum
 
@@ -51,20 +57,84 @@ class KeptAnswers(Examples):
 
     def __init__(self, run: Run, epoch: int) -> None:
         e = run.examples(epoch)
-        super().__init__(e.sources, e.layout, e.size, e.augmentation, e.seed, epoch, e.frames)
-        self._files = _open(run, "r")
+        super().__init__(run.sets.mixed, e.layout, e.size, e.augmentation, e.seed, epoch, e.frames)
+        self._files, self._answered = _open(run, "r"), len(e.sources)
+        self._dim, self._tracks = run.network.dim, run.tracks
 
     def __getitem__(self, place: Place) -> Any:
         """What `MultitaskNetwork.recognise` takes for the clip at a place, and its action."""
         which, i = place
-        lengths = [len(source) for source in self.sources]
+        if which >= self._answered:
+            return self._poses_alone(place)
+        lengths = [len(source) for source in self.sources[: self._answered]]
         number = sum(lengths[:which]) + i % lengths[which]
-        item = {name: np.array(values[number]) for name, values in self._files.items()}
+        item = {name: np.array(x[number]) for name, x in self._files.items() if name != "error"}
         rng = np.random.default_rng((self.seed, self.epoch, *place))
         anew = draw_transform(Box((0.5, 0.5), 1.0), self.size, self.augmentation, rng)
         item = moved(item, self.layout, anew, self._mirrored[which])
-        unsupervised = np.zeros(item["pose"].shape[:-1], np.bool_)
-        return item | {"valid": unsupervised, "visible_known": unsupervised}
+        return item | _unsupervised(item["pose"])
+
+    def _poses_alone(self, place: Place) -> dict[str, Any]:
+        """The annotated poses of a clip, as wrong as an answer was to another one; it has no features.
+
+        What is wrong of an estimate differs by joint and lasts: noise that is drawn anew in every frame would
+        hide the movement.
+        """
+        which, i = place
+        rng = np.random.default_rng((self.seed, self.epoch, *place))
+        source = self.sources[which]
+        key = (which, i % len(source))
+        if key not in self._tracks:
+            track = source[key[1]]
+            if isinstance(track, Track):  # `open_sets` takes no others
+                self._tracks[key] = _without_pictures(track, self.layout)
+        strides = self.augmentation.strides if self.augmentation else (1,)
+        clip = draw_clip(self._tracks[key], self.frames or 1, strides, rng)
+        transform = draw_transform(clip.box, self.size, self.augmentation, rng)
+        pose, known, measured = placed(clip, self.layout, transform)
+        if self._dim == 3 and (known & ~measured).any():
+            raise UserError(f"{clip.name}: data.poses: expected joints with their depth, for a network in 3D")
+        seen = known & ((pose[..., :2] >= 0) & (pose[..., :2] <= 1)).all(-1)
+        errors = self._files["error"]
+        pose = (pose[..., : self._dim] + errors[rng.integers(len(errors))]) * known[..., None]
+        action = clip.action
+        if action is not None and transform.flip and len(self._mirrored[which]):
+            action = self._mirrored[which][action]
+        return _unsupervised(pose) | {
+            "pose": pose.astype(np.float32),
+            "visibility": seen.astype(np.float32),
+            "action": np.int64(action or 0),
+            "action_known": np.bool_(action is not None),
+            "readable": np.bool_(True),
+        }
+
+
+def _unsupervised(pose: FloatArray) -> dict[str, Any]:
+    none = np.zeros(pose.shape[:-1], np.bool_)
+    return {"valid": none, "visible_known": none}
+
+
+def _without_pictures(track: Track, layout: Layout) -> Track:
+    """What is remembered of a video whose poses alone are drawn: making one anew takes longer than a step."""
+    joints = convert(track.joints, track.layout, layout, axis=1).astype(np.float32)
+    valid, depth_valid = (convert(x, track.layout, layout, axis=1) for x in (track.valid, track.depth_valid))
+    return replace(
+        track, frames=_NoPictures(len(track)), joints=joints, valid=valid, depth_valid=depth_valid,
+        layout=layout, camera=None,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _NoPictures:
+    """The frames of a video of which no picture is looked at."""
+
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, indices: Sequence[int], reduction: int = 1) -> tuple[list[Image], int]:
+        raise ValueError("expected poses alone to be asked for")
 
 
 def moved(
@@ -136,8 +206,9 @@ def drop_answers(out: Path) -> None:
 
 def recognised(network: MultitaskNetwork, labels: dict[str, torch.Tensor]) -> Any:
     """The action heads' answer to a batch of kept clips."""
-    features = labels["features"].float().flatten(0, 1)
-    return network.recognise(labels["pose"], labels["visibility"], features)
+    features = labels["features"].float()
+    unseen = len(labels["pose"]) - len(features)
+    return network.recognise(labels["pose"], labels["visibility"], features.flatten(0, 1), unseen)
 
 
 def _open(run: Run, mode: str) -> dict[str, np.memmap[Any, Any]]:
@@ -145,6 +216,7 @@ def _open(run: Run, mode: str) -> dict[str, np.memmap[Any, Any]]:
     lead, channels = (count, network.frames), network.appearance_recognition.reduce.conv.in_channels
     shapes: dict[str, tuple[tuple[int, ...], Any]] = {
         "pose": ((*lead, network.joints, network.dim), np.float32),
+        "error": ((*lead, network.joints, network.dim), np.float32),
         "visibility": ((*lead, network.joints), np.float32),
         "features": ((*lead, channels, network.joints), np.float16),
         "action": ((count,), np.int64),
@@ -179,8 +251,12 @@ def _answered(device: torch.device, network: MultitaskNetwork, batch: Batch) -> 
     frames = to_input(labels["frames"].to(device), labels["power"].to(device)).flatten(0, 1)
     blocks, visual = network.estimate(frames.contiguous(memory_format=torch.channels_last))
     features = joint_features(visual, soft_max_2d(blocks[-1].heat_maps))
+    pose = blocks[-1].pose
+    known = torch.stack([labels["valid"], labels["valid"], labels["valid"] & labels["depth_valid"]], -1)
+    error = pose.cpu().unflatten(0, (n, t)) - labels["pose"][..., : network.dim]
+    yield "error", torch.where(known[..., : network.dim], error, 0.0).numpy()
     for name, x in (
-        ("pose", blocks[-1].pose), ("visibility", blocks[-1].visibility), ("features", features.half()),
+        ("pose", pose), ("visibility", blocks[-1].visibility), ("features", features.half()),
     ):  # fmt: skip
         yield name, x.unflatten(0, (n, t)).cpu().numpy()
     for name in ("action", "action_known", "readable"):

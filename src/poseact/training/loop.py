@@ -23,11 +23,12 @@ from poseact.data.augment import middle_stride
 from poseact.data.clips import frame_rate, is_tracks
 from poseact.data.images import write_whole
 from poseact.data.loading import Examples
-from poseact.data.mixing import MixedBatches
+from poseact.data.mixing import MixedBatches, Place
 from poseact.errors import UserError
 from poseact.inference.device import cpu_gains_from_bf16
 from poseact.inference.predictor import ready
 from poseact.network import MultitaskNetwork
+from poseact.structures import Track
 from poseact.training import checkpoint
 from poseact.training.epoch import train_one_epoch
 from poseact.training.found import with_found_boxes
@@ -77,6 +78,7 @@ class Run:
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = make_optimizer(self.network, spec)
         self.progress = checkpoint.Progress()
+        self.tracks: dict[Place, Track] = {}  # whose poses alone are drawn, each made once
         self.stopping = False
         self._clock = time.monotonic()
         count, threads = self.accelerator.num_processes, torch.get_num_threads()
@@ -128,7 +130,7 @@ class Run:
                 f"got {spec.batch}"
             )
         try:
-            counts = [len(source) for source in self.sets.train]
+            counts = [len(source) for source in self.sets.mixed]
             return MixedBatches(counts, self.sets.shares, spec.batch, spec.seed, 0).batches
         except ValueError as error:
             raise UserError(f"{error}; lower training.batch") from None

@@ -104,11 +104,13 @@ def poses_loss(
 def actions_loss(output: ActionOutput, labels: Labels, count: Tensor) -> Tensor:
     """Categorical cross-entropy of every block of both streams and of the aggregation, added.
 
-    Clips whose action is not known have none of it. ``count``: see `counts`.
+    Clips whose action is not known have none of it. Where there are fewer answers than labels, they are those
+    of the first clips. ``count``: see `counts`.
     """
     target, known = labels["action"].unsqueeze(-1), labels["action_known"]
     total = output.action.new_zeros(())
     for probabilities in (*output.pose_actions, *output.appearance_actions, output.action):
-        log = probabilities.clamp(min=_LEAST_PROBABILITY).log().gather(-1, target).squeeze(-1)
-        total = total - torch.where(known, log, 0.0).sum()
+        n = len(probabilities)
+        log = probabilities.clamp(min=_LEAST_PROBABILITY).log().gather(-1, target[:n]).squeeze(-1)
+        total = total - torch.where(known[:n], log, 0.0).sum()
     return total / count[2].clamp(min=1)

@@ -78,10 +78,15 @@ class ValidationSet:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """``train``: the mix by the sets' names; an epoch is one pass over the first (see `data.mixing`)."""
+    """``train``: the mix by the sets' names; an epoch is one pass over the first (see `data.mixing`).
+
+    ``poses``: sets of videos whose annotated poses alone are mixed in, by shares beside those of ``train``;
+    no picture is read. They teach the stream of poses in a stage with ``training.kept``.
+    """
 
     train: dict[str, TrainingSet]
     validation: ValidationSet
+    poses: dict[str, TrainingSet] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -302,7 +307,8 @@ def _problems(recipe: Recipe) -> list[str]:
     """What no type can tell."""
     network, data, spec = recipe.network, recipe.data, recipe.training
     starts = [network.preset, network.weights or recipe.after]
-    shares = [part.share for part in data.train.values()]
+    parts = [*data.train.values(), *data.poses.values()]
+    shares = [part.share for part in parts]
     checks = [
         (sum(start is not None for start in starts) == 1,
          "network: expected either a preset, or weights or a recipe that it comes after; to start a preset's "
@@ -310,8 +316,8 @@ def _problems(recipe: Recipe) -> list[str]:
         (network.variant is None or network.preset is not None,
          "network.variant: belongs to a preset; weights have one already"),
         (bool(data.train), "data.train: expected at least one data set"),
-        (all(share > 0 for share in shares), f"data.train: expected shares above zero, got {shares}"),
-        (all(part.draws > 0 for part in data.train.values()), "data.train: expected draws of at least 1"),
+        (all(share > 0 for share in shares), f"data: expected shares above zero, got {shares}"),
+        (all(part.draws > 0 for part in parts), "data: expected draws of at least 1"),
         (recipe.recognises or (spec.trains != "action" and spec.poses == "estimated"),
          "network.actions: expected auto, to train actions or to give poses to the action heads"),
         (recipe.learns_poses or recipe.learns_actions, "training: expected a loss; all weights are 0"),
@@ -324,6 +330,10 @@ def _problems(recipe: Recipe) -> list[str]:
          f"training.checkpoint_minutes: expected 0 to {MOST_CHECKPOINT_MINUTES:g}"),
         ((spec.poses == "noisy") == (spec.pose_noise > 0),
          "training.pose_noise: expected above 0 where poses are noisy, else 0"),
+        (not data.poses or (spec.kept and spec.accumulation == 1),
+         "data.poses: expected training.kept, and training.accumulation of 1; leave it out"),
+        (not data.poses or spec.batch * shares[0] >= sum(shares),
+         "data.poses: expected at least one clip of the first set in each batch; raise its share"),
         (not spec.kept or (spec.trains, spec.poses) == ("action", "estimated"),
          "training.kept: expected training.trains action and poses estimated; leave it out"),
         (not spec.kept or len(spec.sizes) <= 1, "training.kept: expected one of training.sizes"),

@@ -17,7 +17,7 @@ from poseact.inference.uncertainty import METADATA as CALIBRATION
 from poseact.network import MultitaskNetwork, arguments, build
 from poseact.skeleton import Layout
 from poseact.training.optimisation import ACTION_PARTS
-from poseact.training.recipe import NetworkSpec, Recipe
+from poseact.training.recipe import NetworkSpec, Recipe, TrainingSet
 from poseact.weights import load_model
 
 _WRITES_MAPS, _READS_MAPS = ".heat_maps.weight", ".reinject.conv.weight"
@@ -28,7 +28,8 @@ State = dict[str, Tensor]
 class Sets:
     """The data sets of a stage: those trained on, their shares, what is scored, the action labels.
 
-    ``damaged``: messages of what could not be opened, and was left out.
+    ``damaged``: messages of what could not be opened, and was left out. ``poses``: sets whose poses alone
+    are mixed in; ``shares`` are of ``train`` and then of these.
     """
 
     train: list[SampleSource | TrackSource]
@@ -36,6 +37,12 @@ class Sets:
     validation: SampleSource | TrackSource
     labels: tuple[str, ...]
     damaged: tuple[str, ...] = ()
+    poses: tuple[TrackSource, ...] = ()
+
+    @property
+    def mixed(self) -> list[SampleSource | TrackSource]:
+        """All that a batch is mixed from."""
+        return [*self.train, *self.poses]
 
 
 def open_sets(recipe: Recipe) -> Sets:
@@ -45,25 +52,18 @@ def open_sets(recipe: Recipe) -> Sets:
     split is missing, where an action has no video to train on, and where the labels of two sets of videos do
     not match.
     """
-    train: list[SampleSource | TrackSource] = []
     damaged: list[str] = []
-    frames = SYNTHETIC_FRAMES if recipe.recognises else 1
-    for name, part in recipe.data.train.items():
-        source = open_data(name, _root(recipe, name), part.split, part.count, frames)
-        if part.swap_sides and not is_tracks(source):
-            raise UserError(f"data.train.{name}.swap_sides: has no meaning for stills; leave it out")
-        if absent := getattr(source, "absent", ()):
-            raise UserError(
-                f"{_root(recipe, name)}: no video of {', '.join(absent)} in {part.split}, but in another "
-                "split; call an action's folder the same in all of them"
-            )
-        damaged += getattr(source, "damaged", ())
-        train.append(chosen(source, part.count, part.draws, part.swap_sides))
+    train = [_open(recipe, name, part, damaged) for name, part in recipe.data.train.items()]
+    poses = [_open(recipe, name, part, damaged) for name, part in recipe.data.poses.items()]
+    of_poses = tuple(source for source in poses if is_tracks(source))
+    if len(of_poses) < len(poses):
+        raise UserError(f"data.poses: expected sets of videos alone, got {', '.join(recipe.data.poses)}")
     scored = recipe.data.validation
     source = open_data(scored.set, _root(recipe, scored.set), scored.split, scored.count)
     damaged += getattr(source, "damaged", ())
     validation = chosen(source, scored.count)
-    for name, opened in (*zip(recipe.data.train, train, strict=True), (scored.set, validation)):
+    names = [*recipe.data.train, *recipe.data.poses, scored.set]
+    for name, opened in zip(names, [*train, *poses, validation], strict=True):
         if len(opened) == 0:
             raise UserError(f"{name}: the split is empty; choose another one")
         if recipe.recognises and is_tracks(opened) and max(opened.lengths) == 1:
@@ -71,8 +71,24 @@ def open_sets(recipe: Recipe) -> Sets:
                 f"{name}: expected videos, to learn actions, got stills; packed with --frames 1? Give this "
                 f"stage another folder: {recipe.name}:roots.{name}=DIR"
             )
-    shares = [part.share for part in recipe.data.train.values()]
-    return Sets(train, shares, validation, _labels(recipe, train, validation), tuple(dict.fromkeys(damaged)))
+    shares = [part.share for part in (*recipe.data.train.values(), *recipe.data.poses.values())]
+    labels = _labels(recipe, train, [*poses, validation])
+    return Sets(train, shares, validation, labels, tuple(dict.fromkeys(damaged)), of_poses)
+
+
+def _open(recipe: Recipe, name: str, part: TrainingSet, damaged: list[str]) -> SampleSource | TrackSource:
+    """One data set to train on; what could not be opened of it is added to ``damaged``."""
+    frames = SYNTHETIC_FRAMES if recipe.recognises else 1
+    source = open_data(name, _root(recipe, name), part.split, part.count, frames)
+    if part.swap_sides and not is_tracks(source):
+        raise UserError(f"data.train.{name}.swap_sides: has no meaning for stills; leave it out")
+    if absent := getattr(source, "absent", ()):
+        raise UserError(
+            f"{_root(recipe, name)}: no video of {', '.join(absent)} in {part.split}, but in another "
+            "split; call an action's folder the same in all of them"
+        )
+    damaged += getattr(source, "damaged", ())
+    return chosen(source, part.count, part.draws, part.swap_sides)
 
 
 def open_network(
@@ -134,18 +150,21 @@ def _root(recipe: Recipe, name: str) -> Path | None:
 
 
 def _labels(
-    recipe: Recipe, train: list[SampleSource | TrackSource], validation: SampleSource | TrackSource
+    recipe: Recipe, train: list[SampleSource | TrackSource], others: list[SampleSource | TrackSource]
 ) -> tuple[str, ...]:
-    """The labels that the sets of videos agree on; () where actions are not learnt."""
+    """The labels that the sets of videos agree on; () where actions are not learnt.
+
+    ``others``: the sets of poses alone, and the one for validation.
+    """
     if not recipe.recognises:
         return ()
-    names = [*recipe.data.train, recipe.data.validation.set]
-    tracks = [(n, s.actions) for n, s in zip(names, [*train, validation], strict=True) if is_tracks(s)]
-    if not is_tracks(validation):
+    names = [*recipe.data.train, *recipe.data.poses, recipe.data.validation.set]
+    tracks = [(n, s.actions) for n, s in zip(names, [*train, *others], strict=True) if is_tracks(s)]
+    if not is_tracks(others[-1]):
         raise UserError(f"data.validation: expected a set of videos, to score actions; got {names[-1]}")
     if not any(is_tracks(source) for source in train):
         raise UserError(
-            f"data.train: expected a set of videos, to learn actions; got {', '.join(names[:-1])}"
+            f"data.train: expected a set of videos, to learn actions; got {', '.join(recipe.data.train)}"
         )
     for name, actions in tracks[1:]:
         if actions != tracks[0][1]:
