@@ -99,9 +99,14 @@ def small(name, weights):
         ]
         counted += [f"{stage.name}:data.validation.split=val" for stage in chain[1:]]
         counted += [f"{first}:data.validation.split=all"]
+    posed = [stage.name for stage in chain if stage.data.poses]
+    counted += [f"{stage}:data.poses.synthetic.count=6" for stage in posed]
+    if name.startswith("small-"):
+        counted += [f"{stage}:data.poses.synthetic.split=train" for stage in posed]
     batch = 4 if first in ("penn-pose", "penn-joint", "lspet") else 2
     batch = 3 if first in ("ntu-pose", "small-pose", "small-more") else batch
     batches = ["training.batch=2", f"{first}:training.batch={batch}"]
+    batches += [f"{stage}:training.batch=3" for stage in posed]  # by shares of 1 and 2
     return [*EVERYWHERE, *start, *own.get(first, []), *counted, *batches]
 
 
