@@ -27,7 +27,7 @@ from poseact.skeleton import LAYOUTS, LSP14, PA16, PA17, convert
 from poseact.training import checkpoint
 from poseact.training import kept as kept_module
 from poseact.training.epoch import step
-from poseact.training.kept import KeptAnswers, keep_answers, moved
+from poseact.training.kept import KeptAnswers, PosesAlone, keep_answers, moved
 from poseact.training.loop import Run, train_chain
 from poseact.training.losses import actions_loss
 from poseact.training.optimisation import ACTION_PARTS, training_mode
@@ -411,7 +411,8 @@ def test_poses_alone_are_the_labels_as_wrong_as_answers_are(roots, weights, tmp_
     files["error"][:] = error  # that of every clip
 
     kept, drawn = KeptAnswers(run, 2), run.examples(2)
-    drawn.sources, drawn._mirrored = run.sets.mixed, kept._mirrored
+    drawn.sources = [*run.sets.train, run.sets.poses[0].source]
+    drawn._mirrored = kept._mirrored
     for i in range(8):  # of two passes
         alone, labels = kept[1, i], drawn[1, i]
         seen = labels["valid"]
@@ -419,7 +420,7 @@ def test_poses_alone_are_the_labels_as_wrong_as_answers_are(roots, weights, tmp_
         assert np.allclose((alone["pose"] - error)[seen], labels["pose"][seen][:, :2], atol=1e-6)
         assert np.array_equal(alone["visibility"], labels["visible"])
         assert alone["action"] == labels["action"] and alone["action_known"]
-    assert set(run.tracks) == {(1, i) for i in range(4)}
+    assert set(run.sets.poses[0]._tracks) == set(range(4))  # each video read once
 
 
 def test_poses_alone_teach_the_stream_of_poses_and_nothing_else(roots, weights, tmp_path):
@@ -447,7 +448,7 @@ def test_poses_alone_teach_the_stream_of_poses_and_nothing_else(roots, weights, 
         assert all(bool(gradient.abs().sum() > 0) for gradient in two)
 
 
-def test_a_stage_with_poses_alone_runs_and_resumes(roots, weights, tmp_path):
+def test_a_stage_with_poses_alone_runs_or_says_why_not(roots, weights, tmp_path):
     overrides = [*roots, *SMALL, f"network.weights={weights}", *ALONE]
     chain = read_chain("penn-action.yaml", overrides)
     path = train_chain(chain, tmp_path / "whole", QUIET)
@@ -459,6 +460,29 @@ def test_a_stage_with_poses_alone_runs_and_resumes(roots, weights, tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             Run(read_chain("penn-action.yaml", [*overrides, key])[-1], tmp_path / "other", QUIET)
+
+
+def test_poses_alone_in_3d_have_their_depth(roots, weights, tmp_path):
+    torch.manual_seed(0)
+    args = arguments("ntu", "paper", layout="pa16", width=16, blocks=1, size=32, frames=4)
+    save_weights(tmp_path / "w.safetensors", build(args)[0], args, {})
+    run = stage("penn-action.yaml", roots, tmp_path / "w.safetensors", tmp_path, *ALONE)
+    keep_answers(run)
+    error = np.load(run.out / "kept" / "error.npy")
+    assert np.abs(error[..., :2]).max() > 0 and (error[..., 2] == 0).all()  # depth is annotated nowhere
+    with pytest.raises(UserError, match="expected joints with their depth"):
+        KeptAnswers(run, 0)[1, 0]
+
+    people = SyntheticVideos(2, frames=16, size=(64, 64), seed=3)
+    run.sets = replace(run.sets, poses=(PosesAlone(people, PA16),))
+    np.load(run.out / "kept" / "error.npy", mmap_mode="r+")[:] = 0
+    for i in range(2):
+        rng = np.random.default_rng((0, 0, 1, i))
+        clip = draw_clip(people[i], run.frames, run.recipe.augmentation.strides, rng)
+        labels = example(clip, PA16, run.crop_size, run.recipe.augmentation, rng)
+        known = labels["depth_valid"]
+        assert known.sum() > 20
+        assert np.allclose(KeptAnswers(run, 0)[1, i]["pose"][known], labels["pose"][known], atol=1e-5)
 
 
 def test_kept_answers_move_as_the_labels_of_another_crop_do():

@@ -116,9 +116,7 @@ def example(
     """
     transform = draw_transform(person.box, size, augmentation, rng)
     power = np.ones(3) if augmentation is None else rng.uniform(*augmentation.power, 3)
-    action = person.action if isinstance(person, Clip) else None
-    if action is not None and transform.flip and mirrored:
-        action = mirrored[action]
+    action = shown_action(person, transform, mirrored)
     pose, valid, depth_valid, known = _labels(person, layout, transform)
     return Example(
         frames=_crops(person, transform),
@@ -174,10 +172,22 @@ def _labels(
     return pose.astype(np.float32), valid, measured & reached, known
 
 
+def shown_action(person: Sample | Clip, transform: CropTransform, mirrored: Sequence[int]) -> int | None:
+    """The index of the action that crops show, None where it is not known. ``mirrored``: see `example`."""
+    action = person.action if isinstance(person, Clip) else None
+    if action is not None and transform.flip and mirrored:
+        return mirrored[action]
+    return action
+
+
 def placed(
     person: Sample | Clip, layout: Layout, transform: CropTransform
 ) -> tuple[FloatArray, BoolArray, BoolArray]:
-    """The joints in a crop's coordinates, wherever they are: pose ([T,] J, 3), annotated, depth annotated."""
+    """The joints in a crop, wherever they are.
+
+    Returns the pose ([T,] J, 3) in crop coordinates and z, and whether each joint, and its depth, is
+    annotated, both ([T,] J).
+    """
     joints = convert(person.joints, person.layout, layout, axis=-2)
     valid = convert(person.valid, person.layout, layout, axis=-1)
     depth_valid = convert(person.depth_valid, person.layout, layout, axis=-1)

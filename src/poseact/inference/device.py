@@ -27,7 +27,7 @@ def cpu_gains_from_bf16() -> bool:
     """Does the CPU multiply faster in bf16 than in fp32?
 
     With AMX it does. With AVX-512 BF16 alone an Intel Xeon has half the rate of fp32 and an AMD EPYC more
-    than twice that (docs/experiments.md): it is measured, once, in a tenth of a second. Others emulate it,
+    than twice that (docs/experiments.md): it is measured, once, in less than a second. Others emulate it,
     slowly.
     """
     if torch.cpu._is_amx_tile_supported():

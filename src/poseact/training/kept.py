@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from poseact.data.augment import draw_transform, placed
-from poseact.data.clips import draw_clip, is_tracks
+from poseact.data.augment import draw_transform, placed, shown_action
+from poseact.data.clips import TrackSource, is_tracks
 from poseact.data.images import write_whole
 from poseact.data.loading import Batch, Examples, batch_loader, check_damage
 from poseact.data.mixing import Place
@@ -59,7 +59,7 @@ class KeptAnswers(Examples):
         e = run.examples(epoch)
         super().__init__(run.sets.mixed, e.layout, e.size, e.augmentation, e.seed, epoch, e.frames)
         self._files, self._answered = _open(run, "r"), len(e.sources)
-        self._dim, self._tracks = run.network.dim, run.tracks
+        self._dim = run.network.dim
 
     def __getitem__(self, place: Place) -> Any:
         """What `MultitaskNetwork.recognise` takes for the clip at a place, and its action."""
@@ -80,16 +80,8 @@ class KeptAnswers(Examples):
         What is wrong of an estimate differs by joint and lasts: noise that is drawn anew in every frame would
         hide the movement.
         """
-        which, i = place
         rng = np.random.default_rng((self.seed, self.epoch, *place))
-        source = self.sources[which]
-        key = (which, i % len(source))
-        if key not in self._tracks:
-            track = source[key[1]]
-            if isinstance(track, Track):  # `open_sets` takes no others
-                self._tracks[key] = _without_pictures(track, self.layout)
-        strides = self.augmentation.strides if self.augmentation else (1,)
-        clip = draw_clip(self._tracks[key], self.frames or 1, strides, rng)
+        clip = self._person(place, rng)
         transform = draw_transform(clip.box, self.size, self.augmentation, rng)
         pose, known, measured = placed(clip, self.layout, transform)
         if self._dim == 3 and (known & ~measured).any():
@@ -97,9 +89,7 @@ class KeptAnswers(Examples):
         seen = known & ((pose[..., :2] >= 0) & (pose[..., :2] <= 1)).all(-1)
         errors = self._files["error"]
         pose = (pose[..., : self._dim] + errors[rng.integers(len(errors))]) * known[..., None]
-        action = clip.action
-        if action is not None and transform.flip and len(self._mirrored[which]):
-            action = self._mirrored[which][action]
+        action = shown_action(clip, transform, self._mirrored[place[0]])
         return _unsupervised(pose) | {
             "pose": pose.astype(np.float32),
             "visibility": seen.astype(np.float32),
@@ -114,14 +104,32 @@ def _unsupervised(pose: FloatArray) -> dict[str, Any]:
     return {"valid": none, "visible_known": none}
 
 
-def _without_pictures(track: Track, layout: Layout) -> Track:
-    """What is remembered of a video whose poses alone are drawn: making one anew takes longer than a step."""
-    joints = convert(track.joints, track.layout, layout, axis=1).astype(np.float32)
-    valid, depth_valid = (convert(x, track.layout, layout, axis=1) for x in (track.valid, track.depth_valid))
-    return replace(
-        track, frames=_NoPictures(len(track)), joints=joints, valid=valid, depth_valid=depth_valid,
-        layout=layout, camera=None,
-    )  # fmt: skip
+class PosesAlone:
+    """The tracks of a data set without their pictures, their joints in ``layout``.
+
+    Each is remembered: making one of synthetic people anew takes longer than a step.
+    """
+
+    def __init__(self, source: TrackSource, layout: Layout) -> None:
+        self.source, self.layout = source, layout
+        self.actions, self.lengths = source.actions, source.lengths
+        self._tracks: dict[int, Track] = {}
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, i: int) -> Track:
+        if i not in self._tracks:
+            track = self.source[i]
+            own = track.layout
+            joints = convert(track.joints.astype(np.float32), own, self.layout, axis=1)
+            valid = convert(track.valid, own, self.layout, axis=1)
+            depth_valid = convert(track.depth_valid, own, self.layout, axis=1)
+            self._tracks[i] = replace(
+                track, frames=_NoPictures(len(track)), joints=joints, valid=valid, depth_valid=depth_valid,
+                layout=self.layout, camera=None,
+            )  # fmt: skip
+        return self._tracks[i]
 
 
 @dataclass(frozen=True)

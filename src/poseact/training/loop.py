@@ -23,16 +23,15 @@ from poseact.data.augment import middle_stride
 from poseact.data.clips import frame_rate, is_tracks
 from poseact.data.images import write_whole
 from poseact.data.loading import Examples
-from poseact.data.mixing import MixedBatches, Place
+from poseact.data.mixing import MixedBatches
 from poseact.errors import UserError
 from poseact.inference.device import cpu_gains_from_bf16
 from poseact.inference.predictor import ready
 from poseact.network import MultitaskNetwork
-from poseact.structures import Track
 from poseact.training import checkpoint
 from poseact.training.epoch import train_one_epoch
 from poseact.training.found import with_found_boxes
-from poseact.training.kept import drop_answers, keep_answers
+from poseact.training.kept import PosesAlone, drop_answers, keep_answers
 from poseact.training.optimisation import freeze, make_optimizer, new_norms
 from poseact.training.recipe import Recipe
 from poseact.training.start import open_network, open_sets
@@ -68,6 +67,8 @@ class Run:
         torch.manual_seed(spec.seed)
         network, started = open_network(recipe, self.sets.labels, before)
         self.layout = network.layout
+        alone = tuple(PosesAlone(source, self.layout) for source in self.sets.poses)
+        self.sets = dataclasses.replace(self.sets, poses=alone)
         self.frames: int | None = None
         if recipe.recognises and spec.trains != "pose":
             self.frames = network.frames
@@ -78,7 +79,6 @@ class Run:
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = make_optimizer(self.network, spec)
         self.progress = checkpoint.Progress()
-        self.tracks: dict[Place, Track] = {}  # whose poses alone are drawn, each made once
         self.stopping = False
         self._clock = time.monotonic()
         count, threads = self.accelerator.num_processes, torch.get_num_threads()
