@@ -3,9 +3,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from fakes import lspet as fake
 
 import poseact
+from poseact import cli
 from poseact.cli import main
 from poseact.network import arguments, build
 from poseact.weights import load_weights, save_weights
@@ -50,6 +52,16 @@ def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path, capsys):
         assert main(["data", *verb, "lspet", "--root", str(tmp_path / "lspet")]) == 2
         told = capsys.readouterr().err.splitlines()
         assert len(told) == 1 and told[0].startswith(f"poseact: {verb[2]}") and "permissions" in told[0]
+
+
+def test_a_full_gpu_is_told_in_one_line(capsys, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nAnd more.")
+
+    monkeypatch.setattr(cli, "_info", full)
+    assert main(["info"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "2 GiB" in told and "training.accumulation=2" in told
 
 
 def test_a_count_of_nothing(capsys):

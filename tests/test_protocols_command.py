@@ -97,18 +97,35 @@ def test_ones_own_videos_have_no_joints(tmp_path, capsys, options, message):
     assert message in error and error.count("\n") == 1
 
 
-def test_the_submission_holds_everybody_of_test_single_in_mpiis_order_and_pixels(tmp_path, capsys):
+def test_the_submission_holds_everybody_of_test_single_in_mpiis_form_and_pixels(tmp_path, capsys):
     pictures = mpii.truth()
     mpii.write_official(tmp_path / "set", pictures)
     source = Mpii(tmp_path / "set", "test-single")
-    path, out = weights(tmp_path, "mpii"), tmp_path / "pred.mat"
+    path, out = weights(tmp_path, "mpii"), tmp_path / "pred_keypoints_mpii.mat"
     assert evaluate(path, "mpii", tmp_path / "set", "--split", "test-single", "--submission", out) == 0
-    content = scipy.io.loadmat(out)
-    assert content["pred"].shape == (2, 16, len(source)) and np.isfinite(content["pred"]).all()
-    assert content["place"].T.tolist() == [list(place) for place in source.places]
-    for column, sample in zip(content["pred"].T, (source[i] for i in range(len(source))), strict=True):
-        low = np.array(sample.box.centre) - sample.box.side / 2 + 1
-        assert ((column >= low) & (column <= low + sample.box.side)).all()
+    assert "1 of its people have no prediction" in capsys.readouterr().out  # one has no scale or position
+    pred = scipy.io.loadmat(out, squeeze_me=False)["pred"]
+    listed = [(index, picture) for index, picture in enumerate(pictures, 1) if not picture.train]
+    assert pred.shape == (1, len(listed))  # as long as annolist(img_train == 0)
+    found = 0
+    for image, (index, picture) in zip(pred[0], listed, strict=True):
+        assert image["image"]["name"][0, 0].item() == picture.name
+        assert image["annorect"].shape == (1, len(picture.people))
+        for r, (rect, person) in enumerate(zip(image["annorect"][0], picture.people, strict=True), 1):
+            if not person.single:
+                assert rect["annopoints"].size == 0
+                continue
+            point = rect["annopoints"]["point"][0, 0]
+            assert point["id"][0].tolist() == list(range(16))
+            xy = np.array([[value.item() for value in point[name][0]] for name in "xy"]).T
+            if (index, r) not in source.places:
+                assert np.isnan(xy).all()
+                continue
+            found += 1
+            box = source[source.places.index((index, r))].box
+            low = np.array(box.centre) - box.side / 2 + 1
+            assert ((xy >= low) & (xy <= low + box.side)).all()
+    assert found == len(source)
 
 
 def test_the_joints_of_a_submission_are_renamed(tmp_path):
@@ -119,12 +136,18 @@ def test_the_joints_of_a_submission_are_renamed(tmp_path):
     marked = np.arange(32).reshape(1, 16, 2).astype(float)
     people = [replace(person, predicted=marked) for person in poses.people]
     unread = replace(poses, people=people[1:], places=poses.places[1:])
-    assert write_submission(tmp_path / "a.mat", source, PA16, replace(poses, people=people)) == 0
-    assert write_submission(tmp_path / "b.mat", source, PA16, unread) == 1
-    pred = scipy.io.loadmat(tmp_path / "a.mat")["pred"]
+    assert write_submission(tmp_path / "a.mat", source, PA16, replace(poses, people=people)) == 1
+    assert write_submission(tmp_path / "b.mat", source, PA16, unread) == 2
+    point = first_person(tmp_path / "a.mat")
     for j, joint in enumerate(MPII16.joints):
-        assert pred[:, j, 0].tolist() == (marked[0, PA16.index(joint)] + 1).tolist()
-    assert np.isnan(scipy.io.loadmat(tmp_path / "b.mat")["pred"][..., 0]).all()
+        x, y = (marked[0, PA16.index(joint)] + 1).tolist()
+        assert (point["x"][0, j].item(), point["y"][0, j].item(), point["id"][0, j].item()) == (x, y, j)
+    assert np.isnan([x.item() for x in first_person(tmp_path / "b.mat")["x"][0]]).all()
+
+
+def first_person(path):
+    """pred(1).annorect(1).annopoints.point"""
+    return scipy.io.loadmat(path)["pred"][0, 0]["annorect"][0, 0]["annopoints"]["point"][0, 0]
 
 
 def test_a_submission_needs_all_of_mpiis_joints(tmp_path, capsys):

@@ -382,6 +382,23 @@ def test_kept_answers_are_moved_anew_in_each_epoch(roots, weights, tmp_path):
     assert np.array_equal(one, same) and np.abs(one - other).max() > 1e-3
 
 
+def test_a_lost_worker_while_poses_are_kept(roots, weights, tmp_path, monkeypatch):
+    def end(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true")
+    monkeypatch.setattr(Examples, "read", end)  # the worker is forked from here
+    with pytest.raises(UserError, match=r"was lost .*the same command goes on"):
+        keep_answers(run)
+
+
+def test_weights_tell_what_the_command_line_changed_but_no_place(roots, weights, tmp_path):
+    run = stage("penn-action.yaml", roots, weights, tmp_path, "training.momentum=.5")
+    metadata = load_weights(run.export("w.safetensors")).metadata
+    assert "training.momentum=.5" in metadata["overrides"].split() and metadata["precision"] == "fp32"
+    assert "roots." not in metadata["overrides"] and str(weights) not in metadata["overrides"]
+
+
 def test_weights_keep_their_licence_and_with_frozen_poses_their_calibration(roots, weights, tmp_path):
     told = {"licence": "L", "calibration": "C", "action_calibration": "2"}
     file, start = load_weights(weights), tmp_path / "start.safetensors"

@@ -23,6 +23,10 @@ DESCRIPTION = "2D and 3D pose, and the action, of a person in images, from one n
 COUNT = "so many synthetic videos; of another set at most so many, evenly spaced"
 
 SHOWN_MESSAGES = 20
+_LESS_MEMORY = (
+    "close what else uses it; a training needs less with training.accumulation=2 or more, or a smaller "
+    "training.batch, in another folder"
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,6 +53,12 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not loaded for that alone
+            raise
+        told = str(error).splitlines()[0]
+        print(f"poseact: the GPU's memory is full ({told}); {_LESS_MEMORY}", file=sys.stderr)
+        return 2
     except OSError as error:
         place = error.filename2 or error.filename
         if place is None:
@@ -619,13 +629,13 @@ def _data_render(args: argparse.Namespace, console: Console) -> None:
 
 
 def _weights_list(args: argparse.Namespace, console: Console) -> None:
+    from poseact.weights import load_weights
     from poseact.weights.registry import RELEASED, SHIPPED
 
-    table = Table("name", "file", "network")
+    table = Table("name", "file", "network; of the package's own: what you may do with it")
     for name, path in SHIPPED.items():
-        table.add_row(
-            name, "carried by the package", f"`poseact info {name}` tells; {path.stat().st_size / 1e6:.0f} MB"
-        )
+        size = f"carried by the package, {path.stat().st_size / 1e6:.0f} MB"
+        table.add_row(name, size, load_weights(name).metadata["licence"])
     for name, released in RELEASED.items():
         table.add_row(name, released.file, released.network)
     console.print(table)

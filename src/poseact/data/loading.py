@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import cv2
@@ -195,6 +195,19 @@ def batch_loader(
         worker_init_fn=_single_threaded,
         pin_memory=pin_memory,
     )
+
+
+def drawn(loader: DataLoader[Example]) -> Iterator[Batch]:
+    """The loader's batches; a worker that the system ended raises `UserError`."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if not any(words in str(error) for words in ("exited unexpectedly", "killed by signal")):
+            raise
+        raise UserError(
+            f"a process that prepares batches was lost ({str(error).splitlines()[0]}), often for want of "
+            "memory; lower training.workers: the same command goes on"
+        ) from None
 
 
 def stacked(examples: Sequence[Example]) -> Batch:

@@ -162,6 +162,30 @@ class Mpii:
         )
 
 
+@dataclass(frozen=True)
+class WithheldImage:
+    """A test image of the official file: ``index`` in its list from 1, file ``name``, how many ``people`` it
+    lists, and which of them (from 1) are sufficiently separated.
+    """
+
+    index: int
+    name: str
+    people: int
+    single: tuple[int, ...]
+
+
+def withheld(path: Path) -> list[WithheldImage]:
+    """All images whose joints MPII's makers withhold, in the order of the official file ``path``."""
+    listed = enumerate(_official_images(path, "test-single"), 1)
+    return [
+        WithheldImage(
+            index, _text(name) or "", len(_column(rects, "scale")), tuple(int(r) for r in singles or ())
+        )
+        for index, (name, rects, trained, singles) in listed
+        if trained != 1
+    ]
+
+
 def _find(root: Path, split: str) -> tuple[Path, str]:
     """The file that holds ``split``, and the name of the split after resolving ``val``."""
     if split not in SPLITS:
@@ -228,6 +252,18 @@ def _head_px(head: tuple[float, ...]) -> float | None:
 
 
 def _official(path: Path, split: str) -> Iterator[Person | str]:
+    for i, (name, people, trained, singles) in enumerate(_official_images(path, split), 1):
+        if split == "all" or split.startswith("train" if trained == 1 else "test"):
+            where = f"{path}: image {i}"
+            yield from _official_image(
+                where, _text(name), people, trained == 1, i, singles, split.endswith("-single")
+            )
+
+
+def _official_images(path: Path, split: str) -> Iterator[tuple[Any, Any, float, list[float] | None]]:
+    """Of all images of the file, name, annorect, whether they are for training (1), and single_person, which
+    is None where the file does not tell and ``split`` does not need it.
+    """
     release = _variable(path, "RELEASE")
     images = _first(release, "annolist")
     names, rects = _column(images, "image"), _column(images, "annorect")
@@ -243,13 +279,9 @@ def _official(path: Path, split: str) -> Iterator[Person | str]:
             f"{path}: expected a single_person for each of {len(names)} images, got {len(separated)}; "
             f"get it again, or use the split {split.removesuffix('-single')!r}"
         )
+    told = len(separated) == len(names)
     for i, (name, people, trained) in enumerate(zip(names, rects, training, strict=True)):
-        if split == "all" or split.startswith("train" if trained == 1 else "test"):
-            singles = set(_numbers(separated[i])) if len(separated) == len(names) else None
-            only_single = split.endswith("-single")
-            text = _text(_first(name, "name"))
-            where = f"{path}: image {i + 1}"
-            yield from _official_image(where, text, people, trained == 1, i + 1, singles, only_single)
+        yield _first(name, "name"), people, trained, _numbers(separated[i]) if told else None
 
 
 def _official_image(
@@ -258,7 +290,7 @@ def _official_image(
     rects: Any,
     training: bool,
     index: int,
-    singles: set[float] | None,
+    singles: list[float] | None,
     only_single: bool,
 ) -> Iterator[Person | str]:
     """The people of one image; those of training images that have no joints are no samples."""

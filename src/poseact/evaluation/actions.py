@@ -221,7 +221,8 @@ def _layout(network: MultitaskNetwork, source: TrackSource, protocol: Protocol) 
 def _authors_boxes(source: TrackSource) -> AuthorsBoxes:
     if not isinstance(source, PennAction):
         raise UserError(
-            "boxes: the authors' file belongs to Penn Action's split released-test; use given or found"
+            "boxes: the authors' file belongs to the whole of Penn Action's split released-test, not packed; "
+            "leave --count out, or use given or found"
         )
     return read_predicted_boxes(source.root / AUTHORS_BOXES)[0]
 

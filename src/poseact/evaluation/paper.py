@@ -27,11 +27,13 @@ class PaperTable:
     commands: tuple[str, ...]
 
 
-def _evaluate(data: str, split: str, name: str, options: str = "") -> str:
+def _evaluate(data: str, split: str, name: str, options: str = "", of: str | None = None) -> str:
+    """The command; ``of``: the recipe that the weights must come from."""
+    weights = f"runs/{of}/{of}/weights.safetensors" if of else "W.safetensors"
     root = data.upper().replace("-", "_")
     rules = f"--protocol paper{options}"
     return (
-        f"poseact evaluate --weights W.safetensors --data {data} --root {root} --split {split} {rules} "
+        f"poseact evaluate --weights {weights} --data {data} --root {root} --split {split} {rules} "
         f"--json eval-{name}.json"
     )
 
@@ -66,7 +68,7 @@ TABLES = {
         (
             _evaluate("mpii", "val", "mpii"),
             "poseact evaluate --weights W.safetensors --data mpii --root MPII --split test-single "
-            "--submission mpii.mat  # for the server that holds the test labels",
+            "--submission pred_keypoints_mpii.mat  # for the server that holds the test labels",
         ),
     ),
     "Table 3": PaperTable(
@@ -82,7 +84,7 @@ TABLES = {
         ("test", "released-test"),
         (
             _evaluate("penn-action", "test", "penn-action"),
-            _evaluate("penn-action", "test", "penn-given", " --poses given --boxes given"),
+            _evaluate("penn-action", "test", "penn-given", " --poses given --boxes given", of="penn-given"),
         ),
     ),
     "Table 4": PaperTable(
@@ -110,7 +112,7 @@ TABLES = {
         "ntu",
         ("test", "xsub-test"),
         (
-            _evaluate("ntu", "xsub-test", "ntu-given", " --poses given --boxes given"),
+            _evaluate("ntu", "xsub-test", "ntu-given", " --poses given --boxes given", of="ntu-given"),
             _evaluate("ntu", "xsub-test", "ntu-estimated"),
             _evaluate("ntu", "xsub-test", "ntu-clips", " --clips many"),
         ),

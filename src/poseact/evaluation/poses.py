@@ -413,7 +413,7 @@ def joint_sets(layout: Layout, annotated: Layout) -> dict[str, npt.NDArray[np.bo
     """Joints (J,) of the network that MPJPE is the mean of, by the suffix of the metric's name.
 
     All, but on Human3.6M's joints the 17 that the authors score, and as ``_usual`` the 17 of the field,
-    each as far as the network answers them.
+    each as far as the network answers them: no preset has the field's nose, so there they are 16.
     """
     if annotated is not H36M32:
         return {"": np.ones(len(layout), np.bool_)}

@@ -146,5 +146,7 @@ def submit(job: Job, path: Path, console: Console | None) -> list[str]:
         check_place(path, ".mat")
     poses = measure_poses(job.network, job.network.layout, source, job.device, job.protocol, console)
     if job.main:
-        write_submission(path, source, job.network.layout, poses)
+        missing = write_submission(path, source, job.network.layout, poses)
+        if missing and console:
+            console.print(f"{missing} of its people have no prediction, which counts as missed")
     return poses.damaged

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from poseact.data.images import write_whole
-from poseact.data.loading import Batch, check_damage, training_loader
+from poseact.data.loading import Batch, check_damage, drawn, training_loader
 from poseact.errors import UserError
 from poseact.network import to_input
 from poseact.structures import ActionOutput, PoseOutput
@@ -55,7 +55,7 @@ def train_one_epoch(run: Run, advance: Callable[[str], None]) -> None:
     )
     training_mode(run.network)
     saved = time.monotonic()
-    for batch in _batches(loader):
+    for batch in drawn(loader):
         rate = learning_rate(spec, run.step, run.batches, progress.reductions)
         for group in run.optimizer.param_groups:
             group["lr"] = rate
@@ -103,19 +103,6 @@ def step(run: Run, batch: Batch) -> tuple[list[float], int, bool]:
     run.optimizer.step()
     run.optimizer.zero_grad()
     return summed, int(damaged_all), stopping > 0
-
-
-def _batches(loader: torch.utils.data.DataLoader[object]) -> Iterator[Batch]:
-    """The loader's batches; a worker that the system ended becomes one line."""
-    try:
-        yield from loader
-    except RuntimeError as error:
-        if not any(words in str(error) for words in ("exited unexpectedly", "killed by signal")):
-            raise
-        raise UserError(
-            f"a process that prepares batches was lost ({str(error).splitlines()[0]}), often for want of "
-            "memory; lower training.workers: the same command goes on"
-        ) from None
 
 
 def _parts(batch: Batch, accumulation: int) -> Iterator[list[losses.Labels]]:

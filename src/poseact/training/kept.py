@@ -31,7 +31,7 @@ from rich.progress import track
 from poseact.data.augment import draw_transform, placed, shown_action
 from poseact.data.clips import TrackSource, is_tracks
 from poseact.data.images import write_whole
-from poseact.data.loading import Batch, Examples, batch_loader, check_damage
+from poseact.data.loading import Batch, Examples, batch_loader, check_damage, drawn
 from poseact.data.mixing import Place
 from poseact.errors import UserError
 from poseact.geometry import Box, CropTransform, FloatArray
@@ -193,8 +193,9 @@ def keep_answers(run: Run) -> None:
     spans = [slice(start, min(start + _GROUP, count)) for start in groups]
     damaged = int((~files["readable"][:done]).sum())
     # While the network answers, the next clips are drawn.
-    drawn = batch_loader(examples, [places[some] for some in spans], max(1, run.recipe.training.workers))
-    for some, batch in zip(track(spans, "poses", console=run.console, disable=not spans), drawn, strict=True):
+    loader = batch_loader(examples, [places[some] for some in spans], max(1, run.recipe.training.workers))
+    shown = track(spans, "poses", console=run.console, disable=not spans)
+    for some, batch in zip(shown, drawn(loader), strict=True):
         for name, values in _answered(run.device, network, batch):
             files[name][some] = values
             files[name].flush()

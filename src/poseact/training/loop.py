@@ -39,7 +39,7 @@ from poseact.training.validation import has_board, open_board, validate, write_e
 from poseact.weights import save_weights
 
 WEIGHTS = "weights.safetensors"
-_MAY_CHANGE = ("roots", "source", "expected", "hours")
+_MAY_CHANGE = ("roots", "source", "expected", "hours", "overrides")
 _MAY_CHANGE_IN_TRAINING = ("workers", "checkpoint_minutes", "sample_every")
 """What a run may be resumed with in another form: it changes nothing of what is learnt."""
 
@@ -176,6 +176,8 @@ class Run:
             "preset": self.recipe.network.preset or "",
             "recipe": self.recipe.name,
             "source": self.recipe.source,
+            "overrides": " ".join(self.recipe.overrides),
+            "precision": "bf16" if self.bf16 else "fp32",
             "data": json.dumps(data),
             "scores": json.dumps(self.progress.history[-1] if self.progress.history else {}),
             "action_labels": json.dumps(self.average.action_labels),
@@ -254,6 +256,7 @@ def _train(run: Run) -> Path:
             train_one_epoch(run, lambda text: progress.update(task, advance=1, description=text))
             run.save()
             best = run.progress.best
+            progress.update(task, description=f"epoch {run.progress.epoch + 1} validation")
             validate(run)
             write_epoch(run, is_best=run.progress.best != best)
             run.progress.next_epoch()

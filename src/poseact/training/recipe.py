@@ -150,7 +150,8 @@ class Recipe:
 
     ``source``: its place in the paper, or whose idea it is; ``expected``: scores; ``hours``: and on
     what. ``after``: the recipe whose weights it starts from. ``roots``: the data sets' folders.
-    ``name``: its file's, without the ending.
+    ``name``: its file's, without the ending. ``overrides``: what the command line changed
+    of it, but for places on this machine.
     """
 
     source: str
@@ -163,6 +164,7 @@ class Recipe:
     roots: dict[str, str] = field(default_factory=dict)
     augmentation: Augmentation = field(default_factory=Augmentation)
     name: str = ""
+    overrides: tuple[str, ...] = ()
 
     @property
     def recognises(self) -> bool:
@@ -258,13 +260,17 @@ def _read(path: Path, overrides: list[_Override], taken: set[str]) -> Recipe:
         if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
             raise UserError(f"{path}: expected a recipe, a YAML mapping; see the recipes of the package")
         _name_ranges(content)
+        changed = []
         for override in overrides:
             if override.stage in (None, path.stem) and _put(content, override):
                 taken.add(override.text)
                 _name_ranges(content)
-        if "name" in content:
-            raise ValueError("name: no such key; a recipe's name is that of its file")
-        recipe = typed(Recipe, {**content, "name": path.stem})
+                if override.keys[0] != "roots" and override.keys != ("network", "weights"):
+                    changed.append(override.text)
+        for key in ("name", "overrides"):
+            if key in content:
+                raise ValueError(f"{key}: no such key; a recipe's name is that of its file")
+        recipe = typed(Recipe, {**content, "name": path.stem, "overrides": changed})
     except (ValueError, yaml.YAMLError, OSError) as error:
         raise UserError(f"{path}: {_one_line(error)}; mend the recipe or the override") from None
     for problem in _problems(recipe):
