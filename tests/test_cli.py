@@ -7,7 +7,7 @@ import torch
 from fakes import lspet as fake
 
 import poseact
-from poseact import cli
+from poseact import cli, tables
 from poseact.cli import main
 from poseact.network import arguments, build
 from poseact.weights import load_weights, save_weights
@@ -62,6 +62,30 @@ def test_a_full_gpu_is_told_in_one_line(capsys, monkeypatch):
     assert main(["info"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "2 GiB" in told and "training.accumulation=2" in told
+
+
+@pytest.mark.parametrize("options", [
+    ("show", "--seed", "-1"), ("pack", "--out", "o", "--frames", "0"), ("pack", "--out", "o", "--size", "0"),
+    ("render", "--out", "o", "--seed", "-1"),
+])  # fmt: skip
+def test_numbers_that_cannot_be(options, capsys):
+    name = () if options[0] == "render" else ("synthetic",)
+    with pytest.raises(SystemExit, match="2"):
+        main(["data", options[0], *name, *options[1:]])
+    assert "expected a number of at least" in capsys.readouterr().err
+
+
+def test_names_stay_text_on_the_terminal(capsys, monkeypatch):
+    def shown(args, console):
+        console.print("kick [left] :walking: [/x]")
+        table = tables.narrow_table("action")
+        table.add_row("kick [right] :walking: [/x]")
+        console.print(table)
+
+    monkeypatch.setattr(cli, "_info", shown)
+    assert main(["info"]) == 0
+    told = capsys.readouterr().out
+    assert "kick [left] :walking: [/x]" in told and "kick [right] :walking: [/x]" in told
 
 
 def test_a_count_of_nothing(capsys):

@@ -273,6 +273,15 @@ class TestListed:
             listed_videos(tmp_path, tmp_path / "out")
 
 
+def test_overlays_of_earlier_results_are_no_videos(tmp_path):
+    for name in ("a.mp4", "overlay.mp4", "results/overlay.mp4", "results/joints.csv", "run/a.mp4/done.json",
+                 "run/a.mp4/overlay.mp4"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = listed_videos(tmp_path, tmp_path / "other")
+    assert found == [tmp_path / "a.mp4", tmp_path / "overlay.mp4"]
+
+
 def test_results_may_lie_above_the_videos_or_inside_their_folder(tmp_path):
     """Only what lies in a folder of results inside the source is no video to answer."""
     for place in ("films/a.mp4", "films/out/b.mp4"):

@@ -118,6 +118,9 @@ def test_photographs_behind_synthetic_people(tmp_path, capsys):
         for s in ((tmp_path / "own", "val"), (None, "val", 12, 1))
     ]
     assert redness[0] > redness[1] + 10
+    capsys.readouterr()
+    assert main([*command, "--out", str(tmp_path / "own")]) == 2, "without photographs, it is another pack"
+    assert "holds another pack" in capsys.readouterr().err
 
 
 def test_cameras_see_the_crop(photographs, tmp_path):

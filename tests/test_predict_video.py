@@ -419,8 +419,50 @@ def test_a_live_source_ends_with_all_results_when_interrupted(flat, tmp_path, mo
     monkeypatch.setattr(Stream, "add", interrupted)
     summary = predict_video("rtsp://camera/1", Bright(), tmp_path, RunOptions(FP32))
     assert (summary.frames, summary.answered) == (12, 12) and len(pixels(tmp_path / "overlay.mp4")) == 12
-    again = predict_video("rtsp://camera/1", Bright(), tmp_path, RunOptions(FP32))
+    again = predict_video("rtsp://camera/1", Bright(), tmp_path / "again", RunOptions(FP32))
     assert again.frames == 12, "a live source begins anew"
+
+
+def test_a_recording_is_replaced_by_nothing(video, tmp_path, monkeypatch):
+    from fakes import people
+
+    monkeypatch.setattr(run, "open_source", lambda place: people.source([picture(160, 120)] * 5, live=True))
+    out = tmp_path / "out"
+    predict_video("rtsp://camera/1", Bright(), out, RunOptions(FP32))
+    left = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(UserError, match="holds a recording"):
+        predict_video("rtsp://camera/1", Bright(), out, RunOptions(FP32))
+    monkeypatch.undo()
+    cv2.imwrite(str(tmp_path / "a.png"), picture(160, 120))
+    for predict, place in ((predict_video, video), (predict_pictures, tmp_path / "a.png")):
+        with pytest.raises(UserError, match="holds a recording"):
+            predict(place, Bright(), out, RunOptions(FP32))
+    assert left == {path.name: path.read_bytes() for path in out.iterdir()} and "overlay.mp4" in left
+
+
+def test_pictures_do_not_replace_an_unfinished_video(video, tmp_path, monkeypatch):
+    def killed(*about):
+        raise SystemExit
+
+    monkeypatch.setattr(run, "_finish", killed)
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit):
+        predict_video(video, Bright(), out, RunOptions(FP32))
+    left = {path.name: path.read_bytes() for path in out.iterdir()}
+    cv2.imwrite(str(tmp_path / "a.png"), picture(160, 120))
+    with pytest.raises(UserError, match="holds an unfinished run of a video"):
+        predict_pictures(tmp_path / "a.png", Bright(), out, RunOptions(FP32))
+    assert left == {path.name: path.read_bytes() for path in out.iterdir()} and "state.npz" in left
+
+
+def test_an_unfinished_run_goes_on_in_its_own_precision_alone(video, tmp_path, monkeypatch):
+    picked = ["fp32"]
+    monkeypatch.setattr(run, "pick_precision", lambda device, asked: picked[0])
+    monkeypatch.setattr(run, "_finish", lambda *about: picked)
+    predict_video(video, Bright(), tmp_path, RunOptions(FP32))
+    picked[0] = "bf16"
+    with pytest.raises(UserError, match="expected precision 'fp32', as in the unfinished run"):
+        predict_video(video, Bright(), tmp_path, RunOptions(FP32))
 
 
 def test_a_service_that_is_told_to_stop_ends_with_all_results(flat, tmp_path, monkeypatch):
@@ -472,7 +514,7 @@ def test_what_a_killed_recording_left_is_not_deleted(flat, tmp_path, monkeypatch
     with pytest.raises(SystemExit):
         predict_video("rtsp://camera/1", Bright(), tmp_path, RunOptions(FP32))
     left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(UserError, match=r"another recording.*joints\.csv and overlay\.ts.*move it away"):
+    with pytest.raises(UserError, match=r"a recording.*joints\.csv and overlay\.ts.*move it away"):
         predict_video("rtsp://camera/1", Bright(), tmp_path, RunOptions(FP32))
     assert left == {path.name: path.read_bytes() for path in tmp_path.iterdir()} and "joints.csv" in left
 

@@ -59,10 +59,12 @@ def acted(wrong=3, protocol=OURS, count=20):
     return evaluate_action(Scripted(script, actions=2), Tracks(count=count, frames=4), CPU, protocol)
 
 
-def save(folder, name, scores, data="synthetic", split="test", recipe=None, sha256="12ab", sheet=False):
+def save(
+    folder, name, scores, data="synthetic", split="test", recipe=None, sha256="12ab", sheet=False, part=False
+):
     about = {"arguments": {}, "metadata": {"recipe": recipe} if recipe else {}, "sha256": sha256}
     content = evaluation_object(
-        scores, data=data, split=split, weights=f"{name}.safetensors", about=about, device=CPU
+        scores, data=data, split=split, part=part, weights=f"{name}.safetensors", about=about, device=CPU
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / f"eval-{name}.json", content)
@@ -125,6 +127,12 @@ def test_table_5_tells_poses_and_clips_apart(quick_figures, tmp_path):
     assert {row[0].split(" ", 1)[1] for row in rows[5:]} == {
         "ntu-action", "ntu-action, multi-clip", "ntu-action, noisy poses, 2 crops",
     }  # fmt: skip
+
+
+def test_a_part_of_a_split_says_so_beside_the_paper(quick_figures, tmp_path):
+    save(tmp_path, "a", acted(), "ntu", "xsub-test", recipe="ntu-finetune", part=True)
+    rows, _ = table(report(tmp_path / "out", tmp_path)[0], "Table 4.")
+    assert rows[-1][0] == "E1 ntu-finetune, 20 of the split alone"
 
 
 def test_human36m_by_action_and_by_training(quick_figures, tmp_path, posed):

@@ -18,7 +18,7 @@ from poseact.skeleton import PA17
 
 CPU = torch.device("cpu")
 ABOUT = {"arguments": {"width": 16}, "metadata": {"recipe": "ours"}, "sha256": "12ab"}
-NAMES = {"data": "synthetic", "split": "test", "weights": "runs/w.safetensors"}
+NAMES = {"data": "synthetic", "split": "test", "part": False, "weights": "runs/w.safetensors"}
 
 
 def poses(count=5):

@@ -261,6 +261,15 @@ def test_a_turned_video_behind_an_address_comes_upright(tmp_path, server):
     assert min(apart) < 2 < max(apart)  # which one it is depends on how many were dropped
 
 
+def test_pictures_of_a_telephone_among_others_are_told(tmp_path):
+    (tmp_path / "a.heic").write_bytes(b"ftypheic")
+    cv2.imwrite(str(tmp_path / "b.jpg"), np.zeros((8, 8, 3), np.uint8))
+    source = open_source(tmp_path)
+    first, second = source.frames(0)
+    assert source.stills == ("a.heic", "b.jpg") and second.image is not None
+    assert first.image is None and "a.heic: pictures of this kind are not read" in first.reason
+
+
 def test_pictures_of_a_telephone_that_are_not_read_say_what_to_do(tmp_path):
     (tmp_path / "a.heic").write_bytes(b"ftypheic")
     for place in (tmp_path, tmp_path / "a.heic"):

@@ -1,6 +1,7 @@
 """People followed from frame to frame: the same answers as from whole clips, and boxes that are kept."""
 
 import io
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from types import SimpleNamespace
@@ -354,6 +355,36 @@ def test_a_walker_whose_boxes_are_in_a_file_is_recognised(tmp_path):
     assert found["action_known"].mean() > 0.4
     for i, (x, y, side) in enumerate(found["box"].tolist()):
         assert holds(Box((x, y), side), Box((i + 11.5, 29.5), 40.0))
+
+
+def test_pictures_that_share_a_number_keep_their_own_boxes(tmp_path):
+    """They have nothing to do with each other: no crop holds the boxes of those that come."""
+    path = tmp_path / "boxes.csv"
+    lines = [f"{i},1,{12 * i},10,24,40" for i in range(4)]
+    path.write_text("\n".join(["frame,person,x,y,width,height", *lines]))
+    stills = replace(people.source(noise(4)), stills=("a", "b", "c", "d"), fps=0.0)
+    found = rows(answered(Stream(network(), stills, EXACT, GivenBoxes(path))))
+    assert found["box"].tolist() == [[12 * i + 11.5, 29.5, 40] for i in range(4)]
+
+
+def test_a_person_who_becomes_small_gets_a_smaller_crop(tmp_path):
+    path = tmp_path / "boxes.csv"
+    sides = [50] * 20 + [10] * 40
+    lines = [f"{i},1,{40 - s / 2},{30 - s / 2},{s},{s}" for i, s in enumerate(sides)]
+    path.write_text("\n".join(["frame,person,x,y,width,height", *lines]))
+    found = rows(answered(Stream(network(), people.source(noise(60)), EXACT, GivenBoxes(path))))
+    given = np.array(sides)[found["frame"]]
+    assert (found["box"][:, 2] < 2.1 * given).all() and found["box"][0, 2] == 50
+    assert found["restarted"].sum() == 1
+
+
+def test_a_box_for_all_frames_is_joined_with_those_of_single_ones(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("frame,person,x,y,width,height\n,1,0,0,10,10\n3,1,20,0,10,10\n")
+    boxes = GivenBoxes(path)
+    assert boxes.around(1, 0, 3) == boxes.around(1, 4, 9) == Box((4.5, 4.5), 10.0)
+    assert boxes.around(1, 3, 1) == Box((24.5, 4.5), 10.0)
+    assert boxes.around(1, 0, 4) == boxes.around(1, 3, 2) == Box((14.5, 4.5), 30.0)
 
 
 @pytest.mark.parametrize(

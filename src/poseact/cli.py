@@ -44,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be stopped is to be interrupted
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
-    console = Console(stderr=False, soft_wrap=True, highlight=False)
+    # Names of files and actions are text, whatever is in brackets or between colons.
+    console = Console(stderr=False, soft_wrap=True, highlight=False, markup=False, emoji=False)
     try:
         _warn_untrained(args, console)
         args.run(args, console)
@@ -133,16 +134,16 @@ def _parser() -> argparse.ArgumentParser:
     _data_options(show)
     show.add_argument("--out", type=Path, default=Path("samples.png"), metavar="OUT.png")
     show.add_argument("--count", type=_above_zero, default=18, metavar="N", help="samples on the sheet (18)")
-    show.add_argument("--seed", type=int, default=0, metavar="N", help="which samples and which draws (0)")
+    show.add_argument("--seed", type=_from_zero, default=0, metavar="N", help="which samples and draws (0)")
     show.add_argument("--augmentation", default="paper", metavar="A", help="named ranges (paper)")
     pack = _verb(jobs, "pack", _data_pack, "person crops in few large files, for slow or remote disks")
     _data_options(pack)
     pack.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; then use it as --root")
     pack.add_argument(
-        "--size", type=int, default=256, metavar="PX", help="most pixels of a person's box (256)"
+        "--size", type=_above_zero, default=256, metavar="PX", help="most pixels of a person's box (256)"
     )
     pack.add_argument("--count", type=_above_zero, metavar="N", help=COUNT)
-    pack.add_argument("--frames", type=int, default=48, metavar="F", help="of a synthetic video (48)")
+    pack.add_argument("--frames", type=_above_zero, default=48, metavar="F", help="of a synthetic video (48)")
     pack.add_argument(
         "--photographs", type=Path, metavar="DIR", help="pictures for what is behind synthetic people"
     )
@@ -266,7 +267,7 @@ def _render_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, metavar="N", help="videos, or people for mpii (by form)")
     parser.add_argument("--frames", type=int, metavar="F", help="frames of a video (by form)")
     parser.add_argument("--size", metavar="HxW", help="pixels, or one number for a square (by form)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="which people, motions, scenes (0)")
+    parser.add_argument("--seed", type=_from_zero, default=0, metavar="S", help="people, motions, scenes (0)")
     parser.add_argument("--actions", metavar="A,B,C", help="only these (all that the form has a label for)")
     parser.add_argument("--motions", type=Path, metavar="M", help="motion capture: an .npz, a folder of .bvh")
     parser.add_argument("--photographs", type=Path, metavar="DIR", help="pictures for the backgrounds")
@@ -552,6 +553,13 @@ def _above_zero(text: str) -> int:
     return number
 
 
+def _from_zero(text: str) -> int:
+    """A whole number from 0, for argparse."""
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
+    return number
+
+
 def _numbers(name: str, text: str | None) -> list[int] | None:
     """Whole numbers with commas between them."""
     try:
@@ -607,7 +615,8 @@ def _data_pack(args: argparse.Namespace, console: Console) -> None:
 
     opened = open_data(args.data, args.root, args.split, args.count, args.frames, args.photographs)
     source = chosen(opened, args.count)
-    damaged = pack(source, args.data, args.split, args.out, args.size, console, args.raw)
+    places = [str(place and place.resolve()) for place in (args.root, args.photographs)]
+    damaged = pack(source, args.data, args.split, args.out, args.size, console, args.raw, " ".join(places))
     console.print(f"packed: {args.out / args.split}; use --root {args.out} with --split {args.split}")
     for message in damaged:
         console.print(f"left out: {message}", markup=False)

@@ -54,11 +54,13 @@ def pack(
     size: int,
     console: Console,
     raw: bool = False,
+    origin: str = "",
 ) -> list[str]:
     """Write ``source`` to ``out``/``split``; returns the messages of items that were left out.
 
     ``size``: the most pixels that a person's box keeps along its side. ``raw``: plain pixels instead
-    of JPEG. Raises `UserError` where the folder holds another pack.
+    of JPEG. ``origin``: in words, where ``source`` came from. Raises `UserError` where the folder holds
+    another pack.
     """
     folder = out / split
     kind = "tracks" if is_tracks(source) else "stills"
@@ -67,6 +69,7 @@ def pack(
         "size": size, "raw": raw, "items": len(source),
         "frames": int(sum(getattr(source, "lengths", ()))), "actions": list(getattr(source, "actions", ())),
         "fps": frame_rate(source) if is_tracks(source) else None,
+        "origin": origin,
     }  # fmt: skip
     _claim(folder, about)
     shards = range(0, len(source), ITEMS[kind])

@@ -37,13 +37,15 @@ def evaluation_object(
     *,
     data: str,
     split: str,
+    part: bool,
     weights: str,
     about: Mapping[str, Any],
     device: torch.device,
 ) -> dict[str, Any]:
     """The scores as the one object that ``poseact evaluate --json`` writes.
 
-    ``about``: what is known of the network, such as its arguments and its file's metadata and checksum.
+    ``part``: whether not all of the split was chosen. ``about``: what is known of the network, such as its
+    arguments and its file's metadata and checksum.
     """
     actions = isinstance(scores, ActionScores)
     blocks = {name: values for name, values in scores.scores.items() if name != "accuracy"}
@@ -53,6 +55,7 @@ def evaluation_object(
         "kind": "action" if actions else "pose",
         "data": data,
         "split": split,
+        "part": part,
         "samples": scores.samples,
         "skipped": scores.skipped,
         "damaged": scores.damaged,
@@ -144,6 +147,7 @@ class Evaluation:
     kind: str
     data: str
     split: str
+    part: bool
     samples: int
     skipped: int
     damaged: int
@@ -232,6 +236,7 @@ def _evaluation(path: Path, content: dict[str, Any]) -> Evaluation:
         kind=kind,
         data=_text(content, "data"),
         split=_text(content, "split"),
+        part=bool(content["part"]),
         samples=_whole(content["samples"]),
         skipped=_whole(content["skipped"]),
         damaged=len(list(content["damaged"])),

@@ -110,6 +110,8 @@ class Named:
             told.append("multi-clip")
         if rules.crops > 1:
             told.append(f"{rules.crops} crops")
+        if self.evaluation.part:
+            told.append(f"{self.evaluation.samples} of the split alone")
         return f"{self.key} {', '.join(told)}"
 
     def describe(self) -> str:

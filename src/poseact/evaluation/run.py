@@ -33,7 +33,8 @@ Task = Literal["pose", "action"]
 
 @dataclass(frozen=True)
 class Job:
-    """A network, a data set and the rules; ``names``: data, split and weights as they were given.
+    """A network, a data set and the rules; ``names``: data, split and weights as they were given, and
+    whether a ``part`` of the split was chosen.
 
     ``main``: of several processes, this is the one that writes and speaks.
     """
@@ -41,7 +42,7 @@ class Job:
     network: MultitaskNetwork
     source: SampleSource | TrackSource
     protocol: Protocol
-    names: dict[str, str]
+    names: dict[str, Any]
     device: torch.device
     main: bool
 
@@ -68,7 +69,8 @@ def open_job(
         device, main = state.device, state.is_main_process
     # Synthetic people are told apart by what they perform.
     told = f"{data}, {root.name}" if data == "synthetic" and root is not None else data
-    names = {"data": told, "split": split, "weights": weights}
+    part = count is not None and data != "synthetic"  # of synthetic people, the count is the set
+    names = {"data": told, "split": split, "part": part, "weights": weights}
     return Job(network, source, settled(protocol, network, source), names, device, main)
 
 

@@ -181,11 +181,10 @@ class GivenBoxes:
 
     def around(self, person: int, first: int, frames: int) -> Box:
         """The box around all boxes of a person in so many frames, who has one in the frame ``first``."""
-        numbers = range(first, first + frames)
-        own = [self._of_frame[n][person] for n in numbers if person in self._of_frame.get(n, {})]
-        if not own:
-            return self._always[person]
-        return own[0] if len(own) == 1 else enclosing_box(np.array([[*b.centre, b.side] for b in own]))
+        always = self._always.get(person)
+        found = [self._of_frame.get(n, {}).get(person, always) for n in range(first, first + frames)]
+        own = {box for box in found if box is not None}
+        return own.pop() if len(own) == 1 else enclosing_box(np.array([[*b.centre, b.side] for b in own]))
 
 
 def _rows(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:

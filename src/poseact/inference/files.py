@@ -18,7 +18,8 @@ from poseact.inference.run import (
     RunOptions,
     Summary,
     add_gap,
-    known_files,
+    alone_in,
+    begin_anew,
     open_stream,
     results_of,
     weights_text,
@@ -44,7 +45,8 @@ def predict_pictures(
 
     Writes ``<picture>.png`` with what was found, and of `run.OUTPUTS` the tables and the page. Pictures that
     cannot be read are gaps, and `Summary.messages` say why. Frames are numbered by the sorted names.
-    Raises `UserError` where there is none to read, or the folder cannot be written.
+    Raises `UserError` where there is none to read, or the folder cannot be written or holds what must not be
+    replaced.
     """
     options = options or RunOptions()
     stream = open_stream(source, network, out, options)
@@ -55,10 +57,8 @@ def predict_pictures(
     overlays: list[Path] = []
     messages: list[str] = []
     began, count = time.monotonic(), len(opened.stills)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for path in known_files(out):
-            path.unlink(missing_ok=True)
+    with alone_in(out), writing(out):
+        begin_anew(out)
         groups = track(stream.answers(), "predicting", count, console=console, disable=console is None)
         for answer in (answer for group in groups for answer in group):
             frame = answer.frame

@@ -152,8 +152,8 @@ def other_pictures(source: Path) -> int:
 def listed_videos(source: Path, out: Path) -> list[Path]:
     """The videos of a folder and of the folders in it, sorted; or those that a ``.txt`` lists, one a line.
 
-    Names in a list are relative to its folder. Hidden files are left out, and what lies in ``out`` where
-    that is inside the folder.
+    Names in a list are relative to its folder. Hidden files are left out, what lies in ``out`` where that is
+    inside the folder, and overlays that lie among earlier results.
     Raises `UserError` where there are none, or the list cannot be read.
     """
     if source.is_dir():
@@ -163,7 +163,7 @@ def listed_videos(source: Path, out: Path) -> list[Path]:
             p
             for p in source.rglob("*")
             if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
-            and results.isdisjoint(p.resolve().parents)
+            and results.isdisjoint(p.resolve().parents) and not _is_overlay(p)
         )  # fmt: skip
     else:
         try:
@@ -176,6 +176,12 @@ def listed_videos(source: Path, out: Path) -> list[Path]:
     if not paths:
         raise UserError(f"{source}: expected videos ({', '.join(SUFFIXES)}), found none; check it")
     return paths
+
+
+def _is_overlay(path: Path) -> bool:
+    """Whether a video is one that an earlier run made: it lies beside its other results."""
+    beside = (DONE, "keypoints.json", "joints.csv", "results.npz", "index.html", "state.npz")
+    return path.name in ("overlay.mp4", "overlay.ts") and any((path.parent / n).exists() for n in beside)
 
 
 def result_folders(sources: Sequence[Path], out: Path) -> list[Path]:

@@ -36,7 +36,7 @@ from poseact.errors import UserError
 from poseact.export.bvh import ROOT, write_bvh
 from poseact.export.tables import csv_header, csv_lines, write_coco, write_npz
 from poseact.inference.boxes import GivenBoxes
-from poseact.inference.device import pick_device
+from poseact.inference.device import pick_device, pick_precision
 from poseact.inference.many import DONE
 from poseact.inference.predictor import ready
 from poseact.inference.smoothing import Smoothing
@@ -64,6 +64,8 @@ OUTPUTS = {
 }
 """What a result folder holds, by the names that choose them."""
 STATE, ROWS, CSV, VIDEO, LOCK = "state.npz", "rows.bin", "joints.csv", "overlay.ts", ".lock"
+RECORDED = ".recorded"
+"""Lies in the results of a live source: they cannot be made again, so no other run replaces them."""
 _FORMAT = "1"
 _LARGEST_BEAT = 64
 _REMEDY = "delete the folder, or give another --out"
@@ -169,7 +171,7 @@ def predict_video(
     opened, told = stream.source, weights_text(weights, network)
     record = _Record(out, stream, options)
     identity = {} if opened.live else _identity(Path(str(source)), told, options)
-    with _alone_in(out):
+    with alone_in(out):
         record.open(identity)
         began, first = time.monotonic(), record.frames
         try:
@@ -190,8 +192,11 @@ def predict_video(
 
 
 @contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Make the folder and keep other processes out of it, as long as this one lives."""
+def alone_in(out: Path) -> Iterator[None]:
+    """Make the folder and keep other processes out of it, as long as this one lives.
+
+    Raises `UserError` where one is at work there, or a recording lies there.
+    """
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / LOCK, timeout=0)
@@ -202,6 +207,11 @@ def _alone_in(out: Path) -> Iterator[None]:
                 f"{out}: another process is at work there; wait for it, or give another --out"
             ) from None
     try:
+        if (out / RECORDED).exists():
+            raise UserError(
+                f"{out}: holds a recording, which cannot be made again ({CSV} and {VIDEO} of one that was "
+                "killed can be opened as they are); move it away, or give another --out"
+            )
         yield
     finally:
         (out / LOCK).unlink(missing_ok=True)
@@ -269,19 +279,13 @@ class _Record:
         self._group: VideoGroup | None = None
 
     def open(self, identity: Mapping[str, str]) -> None:
-        """Go on with what lies in the folder, or begin; without an ``identity`` always begin."""
+        """Go on with what lies in the folder, or begin; without an ``identity``, of a recording, begin."""
         self._identity = dict(identity)
         with writing(self.out):
             if identity and (self.out / STATE).exists():
                 self._resume()
                 return
-            if not identity and (self.out / STATE).exists():
-                raise UserError(
-                    f"{self.out}: holds what another recording left when it was killed ({CSV} and {VIDEO} "
-                    "can be opened as they are); move it away, or give another --out"
-                )
-            for path in known_files(self.out):
-                path.unlink(missing_ok=True)
+            begin_anew(self.out)
             (self.out / ROWS).touch()
             if self.options.wants("csv"):
                 (self.out / CSV).write_text(csv_header(self.stream.kind), encoding="utf-8")
@@ -310,6 +314,8 @@ class _Record:
         group, self._group = self._group, None
         self.waiting = 0
         with writing(self.out):
+            if not self._identity:
+                (self.out / RECORDED).touch()
             rows = np.concatenate([np.zeros(0, self.stream.kind), *taken])
             with (self.out / ROWS).open("ab") as file:
                 file.write(rows.tobytes())
@@ -404,6 +410,14 @@ def known_files(out: Path) -> list[Path]:
     return [*(out / name for name in (*OUTPUTS.values(), STATE, ROWS, VIDEO, DONE)), *people]
 
 
+def begin_anew(out: Path) -> None:
+    """Take away what an earlier run has left; raises `UserError` where that run is not finished."""
+    if (out / STATE).exists():
+        raise UserError(f"{out}: holds an unfinished run of a video; {_REMEDY}")
+    for path in known_files(out):
+        path.unlink(missing_ok=True)
+
+
 def check_apart(source: str | Path | int, out: Path) -> None:
     """Raise `UserError` where writing the results would write over the source, or among its pictures."""
     place = Path(str(source)).resolve()
@@ -431,7 +445,8 @@ def _identity(source: Path, weights: str, options: RunOptions) -> dict[str, str]
     """What an unfinished run must agree in to be gone on with."""
     about = source.stat()
     read = f"{source.name}, {about.st_size} bytes of {about.st_mtime_ns}"
-    return {"format": _FORMAT, "source": read, **settings(weights, options)}
+    computed = pick_precision(pick_device(), options.look.precision)  # auto may pick another one next time
+    return {"format": _FORMAT, "source": read, **settings(weights, options), "precision": computed}
 
 
 def settings(weights: str, options: RunOptions) -> dict[str, str]:

@@ -97,7 +97,7 @@ def open_source(source: str | Path | int) -> Source:
         raise UserError(f"{path}: expected one video, got several; give one of them, or use predict_many")
     if kind == "video":
         return _video(path)
-    return _pictures(path, image_paths(path) if path.is_dir() else [path])
+    return _pictures(path, _pictures_in(path) if path.is_dir() else [path])
 
 
 def source_kind(source: str | Path | int) -> Kind:
@@ -126,8 +126,18 @@ def source_kind(source: str | Path | int) -> Kind:
     if path.suffix.lower() == ".txt":
         return "videos"
     if path.suffix.lower() in UNREAD_SUFFIXES:
-        raise UserError(f"{path}: pictures of this kind are not read; save it as JPEG")
+        raise UserError(_unread(path))
     return "pictures" if _is_picture(path) else "video"
+
+
+def _unread(path: Path) -> str:
+    return f"{path}: pictures of this kind are not read; save it as JPEG"
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    """Those that can be read, and those of kinds that cannot, which are told as such."""
+    unread = [path for path in folder.iterdir() if path.suffix.lower() in UNREAD_SUFFIXES and path.is_file()]
+    return sorted([*image_paths(folder), *unread])
 
 
 def _is_picture(path: Path) -> bool:
@@ -141,6 +151,8 @@ def _pictures(path: Path, paths: list[Path]) -> Source:
     def frames(first: int) -> Iterator[Frame]:
         for number, one in list(enumerate(paths))[first:]:
             try:
+                if one.suffix.lower() in UNREAD_SUFFIXES:
+                    raise UserError(_unread(one))
                 image, reason = read_image(one), ""
             except UserError as error:
                 image, reason = None, str(error)

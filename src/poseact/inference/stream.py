@@ -28,6 +28,7 @@ from poseact.geometry import Box, FloatArray, crop_transform
 from poseact.inference.boxes import (
     LOOK_EVERY,
     PATIENCE,
+    SHRUNK,
     Boxes,
     GivenBoxes,
     cut,
@@ -173,7 +174,8 @@ class Stream:
         self.calibration = calibration_of(network, answering_block(network))
         self.kind = row_type(network.joints, network.dim, network.actions)
         self.stride = self.options.stride or trained_stride(network, source.fps, source.count)
-        self.window = (network.frames - 1) * self.stride + 1 if network.actions else 1
+        moving = network.actions and not source.stills
+        self.window = (network.frames - 1) * self.stride + 1 if moving else 1
         self._people: dict[int, _Person] = {}
         self._seen: set[int] = set()
         self._wait = 0
@@ -341,7 +343,7 @@ class Stream:
             going = {track: run for track, run in going.items() if track in given}
             for track, box in given.items():
                 before = self._people.get(track)
-                if before is None or not self._still_in(before.box, box):
+                if before is None or not self._still_in(before.box, track, frame.number, box):
                     kept = self._kept_box(track, frame.number, box)
                     self._people[track] = self._started(kept, before, track in self._seen)
                     self._seen.add(track)
@@ -354,14 +356,15 @@ class Stream:
 
     def _kept_box(self, track: int, number: int, box: Box) -> Box:
         """The crop of a person who is given a box in this frame: actions need one box for a while."""
-        if not isinstance(self.boxes, GivenBoxes):
+        if not isinstance(self.boxes, GivenBoxes) or self.window == 1:
             return box
         return self.boxes.around(track, number, self.window + self.window // 2)
 
-    def _still_in(self, kept: Box, box: Box) -> bool:
+    def _still_in(self, kept: Box, track: int, number: int, box: Box) -> bool:
+        """Whether the crop still serves: it holds the box and, as of people found, is not far too large."""
         if not isinstance(self.boxes, GivenBoxes) or self.window == 1:
             return nearly_same(kept, box)
-        return holds(kept, box)
+        return holds(kept, box) and self._kept_box(track, number, box).side >= SHRUNK * kept.side
 
     # --- Both ------------------------------------------------------------------------------------
 
