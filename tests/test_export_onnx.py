@@ -143,5 +143,6 @@ def test_calibration_pictures(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (50, 80, 3), np.uint8)
     for i in (1, 2):
         cv2.imwrite(str(tmp_path / f"{i}.png"), picture)
-    crops = calibration_crops(network.eval(), tmp_path, 96)
+    crops, unread = calibration_crops(network.eval(), tmp_path, 96)
+    assert len(unread) == 1 and "0.jpg" in unread[0]
     assert crops.dtype == np.uint8 and crops.shape[1:] == (96, 96, 3) and 2 <= len(crops) <= 4

@@ -1,6 +1,7 @@
 """The reader of Human3.6M, on fakes of its three forms."""
 
 import os
+import re
 import zipfile
 
 import numpy as np
@@ -244,6 +245,17 @@ def test_the_scale_is_nearly_that_of_the_camera(official):
 def test_the_scored_joints():
     assert human36m.SCORED_JOINTS["released"] == tuple(mapping(H36M32, PA17))
     assert human36m.SCORED_JOINTS["usual"] == (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
+
+
+def test_what_all_cameras_saw_is_one_group(official, authors):
+    for data, split in ((official, "test"), (authors, "released-val")):
+        tracks = list(Human36M(data, split))
+        seen = {}
+        for track in tracks:
+            name = re.sub(r"(\.|_c)\d+$", "", track.name)
+            seen.setdefault(name, set()).add(track.group)
+        assert len(tracks) > len(seen) > 1 and all(len(groups) == 1 for groups in seen.values())
+        assert len(set.union(*seen.values())) == len(seen)
 
 
 def test_the_published_cameras():

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,22 @@ def test_packed_clips(tmp_path):
         assert np.abs(a["pose"] - b["pose"]).max() < 1e-5 and a["action"] == b["action"] == 1
         assert (a["depth_valid"] == b["depth_valid"]).all()
         assert np.abs(a["frames"].astype(float) - b["frames"]).mean() < 6
+
+
+class Kinects(Tracks):
+    """One performance, before several cameras whose pictures are mirrored."""
+
+    mirrored = True
+
+    def __getitem__(self, i):
+        return replace(super().__getitem__(i), group="performance")
+
+
+def test_packed_videos_keep_what_was_filmed_and_that_they_are_mirrored(tmp_path):
+    for source, name, group in ((Tracks(2), "a", ""), (Kinects(2), "b", "performance")):
+        pack(source, "ntu", "train", tmp_path / name, 256, QUIET)
+        packed = open_data("ntu", tmp_path / name, "train")
+        assert packed.mirrored == (name == "b") and [track.group for track in packed] == [group] * 2
 
 
 def test_synthetic_people(tmp_path, capsys):

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from fakes.networks import Scripted
+from fakes.networks import Known, Scripted
 from fakes.penn_action import write as write_penn
 from fakes.penn_action import write_boxes
 from fakes.tracks import Tracks
@@ -21,7 +21,7 @@ from poseact.evaluation.protocols import evaluate_action, evaluate_pose
 from poseact.evaluation.rules import FIVE_CROPS, OURS, Protocol, protocol_of
 from poseact.geometry import Box, crop_transform, whole_image_box
 from poseact.network import arguments, build, to_input
-from poseact.skeleton import PA16
+from poseact.skeleton import PA16, PA17
 
 CPU = torch.device("cpu")
 MANY = Protocol(clips="many")
@@ -69,6 +69,17 @@ def test_accuracy_by_hand():
     assert scores.samples == 3 and scores.people.sums["accuracy"].tolist() == [1, 0, 1]
 
 
+def test_videos_of_one_performance_are_one_unit_of_the_bootstrap():
+    class Cameras(Tracks):
+        def __getitem__(self, i):
+            return replace(super().__getitem__(i), group=f"performance {i // 2}")
+
+    assert evaluate_action(scripted(), Cameras(count=5), CPU).people.unit.tolist() == [0, 0, 1, 1, 2]
+    assert evaluate_action(scripted(), Tracks(count=3), CPU).people.unit.tolist() == [0, 1, 2]
+    posed = evaluate_pose(Known(np.full((17, 3), 0.5).tolist()), PA17, Cameras(count=5, frames=1), CPU)
+    assert posed.people.unit.tolist() == [0, 0, 1, 1, 2]
+
+
 def test_one_clip_in_the_middle_and_one_each_half_of_t():
     network = scripted()
     evaluate_action(network, Tracks(count=1, frames=20), CPU)
@@ -82,8 +93,9 @@ def test_one_clip_in_the_middle_and_one_each_half_of_t():
 def test_clips_by_the_authors_rules():
     penn, ntu = protocol_of("released", "penn-action"), protocol_of("released", "ntu")
     starts = [frames[0] for frames in clips_of(100, 16, penn)]
-    assert starts == list(range(0, 100 - 30, 9)) and set(np.diff(clips_of(100, 16, penn)[0])) == {2}
-    assert [frames[0] for frames in clips_of(100, 20, ntu)] == list(range(0, 100 - 38, 10))
+    assert starts == list(range(0, 100 - 31, 9)) and set(np.diff(clips_of(100, 16, penn)[0])) == {2}
+    assert [frames[0] for frames in clips_of(100, 20, ntu)] == list(range(0, 100 - 39, 10))
+    assert len(clips_of(40, 16, penn)) == 1 and len(clips_of(41, 16, penn)) == 2  # two frames after the last
     assert clips_of(31, 16, penn) == [] and len(clips_of(32, 16, penn)) == 1
     assert len(clips_of(10, 16, OURS)[0]) == 16  # stretched
     assert len(clips_of(10, 16, MANY)) == 1

@@ -182,7 +182,7 @@ def test_human36m_in_the_authors_form(tmp_path, capsys):
     assert read.by_action.keys() == {"Directions", "Phoning", "SittingDown", "Walking"}
     assert {"MPJPE_by_action_mm", "PA_MPJPE_mm", "MPJPE_usual_by_action_mm"} <= read.scores.keys()
     assert "distortion undone in one step" in read.protocol and "weak" not in read.protocol
-    assert len(set(read.people.unit.tolist())) == 4 * 5 - 1
+    assert len(set(read.people.unit.tolist())) == 5  # what four cameras see at once is not independent
 
 
 @pytest.mark.slow

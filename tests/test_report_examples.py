@@ -69,7 +69,7 @@ def test_answers_are_green_where_right_and_red_where_wrong():
     source = Black(count=3, frames=8)
     measured = measure_actions(network, source, CPU, OURS)
     sure = np.tile([[0.9, 0.1]], (9, 1))
-    answers = [Video(0, sure), Video(1, sure), Video(1, None)]  # right, wrong, without an answer
+    answers = [Video(0, sure, ""), Video(1, sure, ""), Video(1, None, "")]  # right, wrong, without an answer
     drawn = action_sheet(network, layout, source, replace(measured, videos=answers), OURS)
     right, wrong, none = (drawn[:, i * CELL : (i + 1) * CELL] for i in range(3))
     assert caption(right)[1] > caption(right)[0] and caption(wrong)[0] > caption(wrong)[1]

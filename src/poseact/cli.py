@@ -491,7 +491,8 @@ def _export(args: argparse.Namespace, console: Console) -> None:
 
     network, crops = load_model(args.weights), None
     if args.calibrate:
-        crops = calibration_crops(network, args.calibrate, args.size or network.size)
+        crops, unread = calibration_crops(network, args.calibrate, args.size or network.size)
+        _show_damaged(unread, console)
         console.print(f"calibration: {len(crops)} crops of the pictures in {args.calibrate}", markup=False)
     written = export_network(
         network,
@@ -675,6 +676,7 @@ def _weights_calibrate(args: argparse.Namespace, console: Console) -> None:
             f"{found.cross_entropy[0]:.3f}, {found.cross_entropy[1]:.3f}, "
             f"accuracy {found.accuracy[0]:.3f}, {found.accuracy[1]:.3f}"
         )
+        _show_damaged(found.damaged, console)
         console.print(f"written: {args.target}", markup=False)
         return
     report = calibrate_weights(*place)

@@ -4,6 +4,9 @@ One name means one place on the body, and ``left`` and ``right`` are the person'
 Two names are wider than one definition, because the field mixes them: ``head`` is the top
 of the head in MPII, LSP and Human3.6M but the centre of the head in Penn Action and NTU;
 ``neck`` is the base of the skull in MPII ("upper neck") and the base of the neck elsewhere.
+Human3.6M's trunk has other places under these names: its ``spine`` lies at the pelvis, its ``thorax`` in the
+middle of the back, its ``neck`` between the shoulders, where elsewhere the thorax is. The authors read them
+so, and mix them with MPII's; scored against weights that learnt them elsewhere they add to the error.
 """
 
 from __future__ import annotations

@@ -128,6 +128,8 @@ class Track:
       shows none. A clip takes the union of its first, middle and last (see `data.clips`).
     - ``metres_per_pixel`` (F,), ``root_depth_mm`` (F,), NaN where unknown; ``camera``, or one for each
       frame where it moves; ``action``.
+    - ``group``: names what was filmed where several cameras saw it, the same for each of their tracks;
+      empty where one did.
     """
 
     frames: Frames
@@ -141,6 +143,7 @@ class Track:
     name: str
     camera: Camera | tuple[Camera, ...] | None = None
     root_depth_mm: FloatArray | None = None
+    group: str = ""
 
     def __post_init__(self) -> None:
         count = len(self.boxes)

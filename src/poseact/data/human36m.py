@@ -246,6 +246,7 @@ class _Released:
             sizes=self.sizes,
             action=int(self.folder.name[1:3]) - 2,
             name=self.folder.name,
+            group=self.folder.name.rsplit("_c", 1)[0],
         )
 
 
@@ -433,6 +434,7 @@ def _official_track(
         sizes=np.array(LENSES[sequence.camera].size),
         action=ACTIONS.index(sequence.action),
         name=str(sequence),
+        group=f"S{sequence.subject} {sequence.action} {sequence.trial}",
     )
 
 
@@ -460,6 +462,7 @@ def _track(
     sizes: npt.NDArray[np.int64],
     action: int,
     name: str,
+    group: str,
 ) -> Track:
     """A track from joints in the camera's mm, ``seen`` (F, 32, 3), and in ``pixels`` (F, 32, 2).
 
@@ -484,6 +487,7 @@ def _track(
         name=name,
         camera=view,
         root_depth_mm=depth,
+        group=group,
     )
 
 

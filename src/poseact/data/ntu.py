@@ -21,8 +21,9 @@ no colour coordinates: there x and y are masked, and without them there are no b
 out the frames without a body, so its frames are those of the video only where every one shows a body.
 
 **Several bodies.** A track is one person, the main actor: the body whose joints move most, that is
-with the largest sum, over all pairs of consecutive frames that show it, of the joints' distances; then
-the one seen longest; then the first seen. It is followed by its id; frames without it are masked.
+with the largest sum of the variances of their coordinates over the clip, as the set's makers advise
+(github.com/shahroudy/NTURGB-D/issues/31): false bodies on furniture tremble, but stay. Then the one seen
+longest; then the first seen. It is followed by its id; frames without it are masked.
 
 **Sides** are those that the files name, Kinect's, which are the person's own. But Kinect delivers
 mirrored pictures: a person's left is where an ordinary photograph would show the right. Networks
@@ -36,8 +37,10 @@ from __future__ import annotations
 import functools
 import os
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -66,8 +69,14 @@ PUBLISHED = {
     "xview-train": 37646,
     "xview-test": 18932,
 }
-"""Clips with a skeleton: of 56880 captured (cross-subject 40320 and 16560, cross-view 37920 and 18960)
-302 lack it or have it incomplete by the authors' list. Of those, any that show a body are read here."""
+"""Clips with a whole skeleton: of 56880 captured (cross-subject 40320 and 16560, cross-view 37920 and 18960)
+302 are left out by the authors' list, `INCOMPLETE`."""
+INCOMPLETE = frozenset(
+    line
+    for line in (resources.files("poseact") / "data" / "ntu-incomplete.txt").read_text("ascii").splitlines()
+    if not line.startswith("#")
+)
+"""Names of the clips whose skeleton is missing or incomplete, as the set's makers publish them."""
 
 PICKLES = ("ntu60_3danno.pkl", "ntu60_hrnet.pkl", "ntu120_3danno.pkl", "ntu120_hrnet.pkl")
 FOCAL_PX = 1081.0
@@ -106,14 +115,20 @@ class _Clip:
     def action(self) -> int:
         return int(self.id[-3:]) - 1
 
+    @property
+    def performance(self) -> str:
+        """The clip's name but for the camera: three of them saw it."""
+        return self.id[:4] + self.id[8:]
+
 
 class Ntu:
     """The data set under ``root``: a sequence of `Track` in NTU25, or COCO17 where a pickle has it.
 
     ``split``: one of `SPLITS`. ``without_skeleton``: names of clips of the split that are left out
-    because their skeleton is missing or shows no body. ``of_ntu120``: how many clips were left out
-    because they belong to NTU RGB+D 120, actions 61 to 120. ``damaged``: one message for each
-    record of a pickle that was left out, and each file whose length could not be read (by `lengths`).
+    because their skeleton is missing, shows no body, or is incomplete by the makers' list.
+    ``of_ntu120``: how many clips were left out because they belong to NTU RGB+D 120, actions 61 to 120.
+    ``damaged``: one message for each record of a pickle that was left out, and each file whose length
+    could not be read (by `lengths`).
     Raises `UserError` where the files are missing, on an unknown split, and where nothing is left.
     """
 
@@ -128,7 +143,9 @@ class Ntu:
         self.damaged: list[str] = []
         self.of_ntu120 = 0
         found, missing = self._find()
-        self._clips = [clip for clip in found if _in_split(clip.id, split)]
+        whole = [clip for clip in found if clip.id not in INCOMPLETE]
+        missing = sorted({*missing, *(clip.id for clip in found if clip.id in INCOMPLETE)})
+        self._clips = [clip for clip in whole if _in_split(clip.id, split)]
         self.without_skeleton = [name for name in missing if _in_split(name, split)]
         if not self._clips:
             others = f"{len(found)} of other splits, {len(self.without_skeleton)} without a skeleton"
@@ -355,7 +372,9 @@ def _of_pickle(clip: _Clip, layout: Layout) -> Track:
 def _main_actor(bodies: FloatArray) -> int:
     """Which of the bodies (M, F, J, C), NaN where missing, moves most: see the module."""
     usable = _plausible(bodies, _FARTHEST_PX)
-    motion = np.nansum(np.linalg.norm(np.diff(usable, axis=1), axis=-1), axis=(1, 2))
+    with warnings.catch_warnings():  # joints that are never seen
+        warnings.simplefilter("ignore", RuntimeWarning)
+        motion = np.nansum(np.nanvar(usable, axis=1), axis=(1, 2))
     seen = np.isfinite(usable).all(-1).any(-1).sum(-1)
     return max(range(len(bodies)), key=lambda m: (motion[m], seen[m], -m))
 
@@ -386,6 +405,7 @@ def _track_3d(clip: _Clip, space: FloatArray, pixels: FloatArray, smaller: int, 
         action=clip.action,
         name=_name(clip),
         root_depth_mm=root * 1000,
+        group=clip.performance,
     )
 
 
@@ -411,6 +431,7 @@ def _track_2d(clip: _Clip, points: FloatArray, valid: BoolArray, layout: Layout,
         metres_per_pixel=None,
         action=clip.action,
         name=_name(clip),
+        group=clip.performance,
     )
 
 

@@ -40,7 +40,7 @@ MARGIN = 1.25
 QUALITY = 90
 ITEMS = {"stills": 2000, "tracks": 50}
 """Items in a shard."""
-_FORMAT = 1
+_FORMAT = 2
 _CAMERA = ("rotation", "position", "focal", "centre", "radial", "tangential")
 _CAMERA_SHAPES = ((3, 3), (3,), (2,), (2,), (3,), (2,))
 Arrays = dict[str, npt.NDArray[Any]]
@@ -69,7 +69,7 @@ def pack(
         "size": size, "raw": raw, "items": len(source),
         "frames": int(sum(getattr(source, "lengths", ()))), "actions": list(getattr(source, "actions", ())),
         "fps": frame_rate(source) if is_tracks(source) else None,
-        "origin": origin,
+        "origin": origin, "mirrored": bool(getattr(source, "mirrored", False)),
     }  # fmt: skip
     _claim(folder, about)
     shards = range(0, len(source), ITEMS[kind])
@@ -100,6 +100,7 @@ def open_pack(root: Path, name: str, split: str) -> PackedSamples | PackedTracks
         layout = LAYOUTS[about["layout"]]
         kind, items, data, whole = about["kind"], int(about["items"]), about["data"], about.get("whole")
         actions, raw, fps = tuple(str(a) for a in about["actions"]), bool(about["raw"]), about["fps"]
+        mirrored = bool(about["mirrored"])
         shards = -(-items // ITEMS[kind])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -112,7 +113,7 @@ def open_pack(root: Path, name: str, split: str) -> PackedSamples | PackedTracks
     indices = [_read_index(folder, n) for n in range(shards)]
     if kind == "stills":
         return PackedSamples(folder, layout, indices, raw)
-    return PackedTracks(folder, layout, indices, raw, actions, float(fps))
+    return PackedTracks(folder, layout, indices, raw, actions, float(fps), mirrored)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,9 +198,10 @@ class PackedTracks(_Packed):
         raw: bool,
         actions: tuple[str, ...],
         fps: float,
+        mirrored: bool,
     ) -> None:
         super().__init__(folder, layout, indices, raw)
-        self.actions, self.fps = actions, fps
+        self.actions, self.fps, self.mirrored = actions, fps, mirrored
         self.lengths = [int(n) for index in indices for n in np.diff(index["frames"])]
 
     def __getitem__(self, i: int) -> Track:
@@ -217,6 +219,7 @@ class PackedTracks(_Packed):
             name=str(index["names"][place]),
             camera=_camera(index["cameras"][place]),
             root_depth_mm=depth if np.isfinite(depth).any() else None,
+            group=str(index["groups"][place]),
         )
 
 
@@ -268,14 +271,14 @@ def _write_shard(
 _BY_FRAME = {"joints": (3,), "valid": (), "depth_valid": ()}
 _KEYS = (
     "joints", "valid", "depth_valid", "boxes", "metres_per_pixel", "root_depth_mm",
-    "names", "actions", "labelled", "head_px", "cameras",
+    "names", "groups", "actions", "labelled", "head_px", "cameras",
 )  # fmt: skip
 
 
 def _joined(key: str, values: list[Any], joints: int) -> npt.NDArray[Any]:
     """One array of all items of a shard; by frame for the first six keys."""
     if key in _KEYS[6:]:
-        return np.array(values, np.str_ if key == "names" else None).reshape(
+        return np.array(values, np.str_ if key in ("names", "groups") else None).reshape(
             (-1, 21) if key == "cameras" else -1
         )
     shape = (0, joints, *_BY_FRAME[key]) if key in _BY_FRAME else (0, 3) if key == "boxes" else (0,)
@@ -306,6 +309,7 @@ def _packed(item: Sample | Track, size: int, raw: bool) -> tuple[dict[str, Any],
         "metres_per_pixel": _or_nan(person.metres_per_pixel, count) / scale,
         "root_depth_mm": _or_nan(person.root_depth_mm, count),
         "names": item.name,
+        "groups": person.group,
         "actions": person.action or 0,
         "labelled": person.action is not None,
         "head_px": np.nan if head is None else head * scale,

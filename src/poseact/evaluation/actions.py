@@ -46,11 +46,13 @@ AuthorsBoxes = dict[ClipKey, Box]
 @dataclass(frozen=True)
 class Video:
     """``probabilities`` (S, A) of each block of the pose stream, of the appearance stream, and the
-    aggregation, combined over clips and crops; None where the protocol takes no clip of it.
+    aggregation, combined over clips and crops; None where the protocol takes no clip of it. ``group``: what
+    was filmed, the same for the videos of all cameras.
     """
 
     action: int
     probabilities: FloatArray | None
+    group: str
 
 
 @dataclass(frozen=True)
@@ -230,9 +232,10 @@ def _authors_boxes(source: TrackSource) -> AuthorsBoxes:
 def _measure_group(setting: _Setting, group: range) -> list[tuple[int, Video | str | None]]:
     """The videos of a group: `Video`, a message of one that cannot be read, None of one without a label."""
     labels: dict[int, int | None] = {}
+    groups: dict[int, str] = {}
     messages: dict[int, str] = {}
     answers: dict[int, list[FloatArray]] = {index: [] for index in group}
-    crops = _crops_of_group(setting, group, labels, messages)
+    crops = _crops_of_group(setting, group, labels, groups, messages)
     mirrored = list(mirrored_actions(setting.source.actions))
     while batch := list(islice(crops, BATCH)):
         for crop, probabilities in zip(batch, _recognised(setting, batch), strict=True):
@@ -245,17 +248,21 @@ def _measure_group(setting: _Setting, group: range) -> list[tuple[int, Video | s
         elif label is None:
             rows.append((index, None))
         else:
-            rows.append((index, Video(label, _combined(answers[index], setting.protocol))))
+            rows.append((index, Video(label, _combined(answers[index], setting.protocol), groups[index])))
     return rows
 
 
 def _crops_of_group(
-    setting: _Setting, group: range, labels: dict[int, int | None], messages: dict[int, str]
+    setting: _Setting,
+    group: range,
+    labels: dict[int, int | None],
+    groups: dict[int, str],
+    messages: dict[int, str],
 ) -> Iterator[_Crop]:
     for index in group:
         try:
             person = setting.source[index]
-            labels[index] = person.action
+            labels[index], groups[index] = person.action, person.group or str(index)
             if setting.protocol.swap_sides:
                 person = released_slots(person)
             if person.action is not None:
@@ -291,9 +298,10 @@ def clips_of(length: int, count: int, protocol: Protocol) -> list[IntArray]:
     """
     if protocol.clips == "middle":
         return [clip_indices(length, count, protocol.step)]
-    if not protocol.stretch and length < count * protocol.step:
-        return []
-    starts = clip_starts(length, count, protocol.step, count // 2 + protocol.start_extra)
+    every = count // 2 + protocol.start_extra
+    starts = clip_starts(length, count, protocol.step, every)
+    if not protocol.stretch:  # the authors leave a whole stride after the last frame
+        starts = list(range(0, length - count * protocol.step + 1, every))
     return [clip_indices(length, count, protocol.step, start) for start in starts]
 
 
@@ -421,7 +429,7 @@ def action_scores(measured: Actions, protocol: Protocol) -> ActionScores:
         main="accuracy",
         by_action=by_action,
         people=People(
-            unit=np.arange(len(videos)),
+            unit=metrics.numbered([video.group for video in videos]),
             action=truth,
             sums={name: part[0] for name, part in parts.items()},
             counts={name: part[1] for name, part in parts.items()},

@@ -24,7 +24,7 @@ from poseact.data.clips import TrackSource, is_tracks
 from poseact.data.loading import DAMAGED_SHARE, SampleSource, chosen
 from poseact.errors import UserError
 from poseact.evaluation.actions import measure_actions
-from poseact.evaluation.metrics import BoolArray, FloatArray, IntArray
+from poseact.evaluation.metrics import BoolArray, FloatArray, IntArray, numbered
 from poseact.evaluation.poses import StillPeople
 from poseact.evaluation.rules import Protocol, protocol_of, settled
 from poseact.geometry import crop_transform
@@ -57,7 +57,7 @@ class Measurements:
 
     - ``errors`` (P, J, 2): answer of one block minus annotation; ``covariances`` (P, J, 2, 2) of
       the maps; ``counted`` (P, J) bool: annotated, and inside the crop.
-    - ``units`` (P,): the person's number, or that of the video it was taken from.
+    - ``units`` (P,): the number of what was filmed: a person, or a video, or those of several cameras.
     - ``damaged``: the messages of samples that could not be read.
     """
 
@@ -116,7 +116,7 @@ def measure(
     """
     people, prepared = StillPeople(source, protocol), ready(network, device)
     found: list[list[tuple[FloatArray, FloatArray, BoolArray]]] = []
-    units: list[int] = []
+    units: list[str] = []
     damaged: list[str] = []
     for start in track(range(0, len(people), BATCH), "measuring", console=console, disable=console is None):
         group: list[tuple[Sample, Image]] = []
@@ -138,7 +138,7 @@ def measure(
         errors, covariances, counted = (np.concatenate(parts) for parts in zip(*groups, strict=True))
         if not (np.isfinite(errors).all() and np.isfinite(covariances).all()):
             raise UserError("the network answers numbers that are not finite; its weights are damaged")
-        blocks.append(Measurements(errors, covariances, counted, np.array(units, np.int64), tuple(damaged)))
+        blocks.append(Measurements(errors, covariances, counted, numbered(units), tuple(damaged)))
     return blocks
 
 
@@ -240,7 +240,7 @@ class ActionReport:
 
     - ``pose``, ``appearance``: what their parts were multiplied by, found on all of ``videos``.
     - ``cross_entropy`` in nats and ``accuracy``, before and after, of factors that were found on one half
-      of the videos, on the other half.
+      of the videos, on the other half. ``damaged``: messages of videos that could not be read.
     """
 
     pose: float
@@ -248,6 +248,7 @@ class ActionReport:
     videos: int
     cross_entropy: tuple[float, float]
     accuracy: tuple[float, float]
+    damaged: tuple[str, ...]
 
 
 def calibrate_actions(
@@ -273,7 +274,8 @@ def calibrate_actions(
     protocol = settled(protocol_of("ours", data, split), network, source)
     if not is_tracks(source):
         raise UserError(f"{data}: single images have no actions; give a set of videos")
-    videos = measure_actions(network, source, pick_device(), protocol, console).videos
+    measured = measure_actions(network, source, pick_device(), protocol, console)
+    videos = measured.videos
     answers = [(video.probabilities, video.action) for video in videos if video.probabilities is not None]
     if len(answers) < FEWEST_VIDEOS:
         raise UserError(
@@ -282,16 +284,17 @@ def calibrate_actions(
         )
     parts = _added(network.merge, np.stack([p for p, _ in answers]))
     truth = np.array([action for _, action in answers], np.int64)
-    half, held_out = best_factors(parts[:, ::2], truth[::2]), parts[:, 1::2]
+    even = numbered([video.group for video in videos if video.probabilities is not None]) % 2 == 0
+    half, held_out = best_factors(parts[:, even], truth[even]), parts[:, ~even]
     factors = best_factors(parts, truth)
     pose, appearance = float(factors[0]), float(factors[-1])
     network.merge.weigh(pose, appearance)
     told = f"pose {pose:.3f}, appearance {appearance:.3f}, {data}, split {split}: {len(truth)} videos"
     metadata = {**file.metadata, "action_calibration": told}
     save_weights(target, network, file.arguments, metadata, half=file.half)
-    before, after = (_scores(held_out, each, truth[1::2]) for each in (np.ones(len(parts)), half))
+    before, after = (_scores(held_out, each, truth[~even]) for each in (np.ones(len(parts)), half))
     cross_entropy, accuracy = zip(before, after, strict=True)
-    return ActionReport(pose, appearance, len(truth), cross_entropy, accuracy)
+    return ActionReport(pose, appearance, len(truth), cross_entropy, accuracy, tuple(measured.damaged))
 
 
 def _added(merge: LearntMerge | FullyConnectedMerge, probabilities: FloatArray) -> FloatArray:

@@ -6,6 +6,7 @@ the whole set, of a joint, of an action, and the bootstrap's interval are read o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,6 +150,12 @@ def confusion(predicted: IntArray, truth: IntArray, answered: BoolArray, classes
     """Counts (classes, classes), rows the truth, columns the answer; without those not ``answered``."""
     pairs = truth[answered] * classes + predicted[answered]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64)
+
+
+def numbered(groups: Sequence[str]) -> IntArray:
+    """Names as numbers (N,) from 0, in the order in which they come first."""
+    order = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    return np.array([order[name] for name in groups], np.int64)
 
 
 def bootstrap(

@@ -55,13 +55,14 @@ class Millimetres:
 class Person:
     """One person's prediction and annotation, joints in the order of the network.
 
-    - ``unit``: index of the video, or of the person; ``action``: index of the label, None where unknown.
+    - ``unit``: what was filmed, the same for all that is not independent of it; ``action``: index of the
+      label, None where unknown.
     - ``predicted`` (K, J, 2) px of each block, ``visibility`` (J,) of the last, ``box``: of the crop.
     - ``truth`` (J, 2) px; ``annotated`` (J,), ``in_crop`` (J,) bool; ``head_px``, NaN where unknown.
     - ``mm``: None in 2D, or where the root's depth is not known.
     """
 
-    unit: int
+    unit: str
     action: int | None
     predicted: FloatArray
     visibility: FloatArray
@@ -99,13 +100,13 @@ class StillPeople:
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, i: int) -> tuple[Sample, int, int | None] | None:
+    def __getitem__(self, i: int) -> tuple[Sample, str, int | None] | None:
         """Sample, unit and action; None where a frame of a video shows nobody.
 
         Raises `UserError` where it cannot be read.
         """
         if not isinstance(self.source, Stills):
-            return self.source[i], i, None
+            return self.source[i], str(i), None
         which, frame = self.source.places[i]
         if self._last is None or self._last[0] != which:
             track = self.source.tracks[which]
@@ -113,7 +114,7 @@ class StillPeople:
         track = self._last[1]
         if not np.isfinite(track.boxes[frame]).all():
             return None
-        return still(track, frame), which, track.action
+        return still(track, frame), track.group or str(which), track.action
 
 
 def measure_poses(
@@ -168,7 +169,7 @@ def _measure_group(
     size: int,
 ) -> list[tuple[int, Person | str | None]]:
     rows: list[tuple[int, Person | str | None]] = []
-    read: list[tuple[int, tuple[Sample, int, int | None], Image]] = []
+    read: list[tuple[int, tuple[Sample, str, int | None], Image]] = []
     for index in group:
         try:
             item = people[index]
@@ -213,7 +214,7 @@ def found_boxes(
 
 def _person(
     sample: Sample,
-    unit: int,
+    unit: str,
     action: int | None,
     blocks: Sequence[Prediction],
     layout: Layout,
@@ -313,7 +314,7 @@ def pose_scores(
         main=main,
         by_action=by_action,
         people=People(
-            unit=np.array([person.unit for person in poses.people], np.int64),
+            unit=metrics.numbered([person.unit for person in poses.people]),
             action=group,
             sums={name: part[0] for name, part in parts.items()},
             counts={name: part[1] for name, part in parts.items()},

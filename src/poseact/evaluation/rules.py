@@ -28,6 +28,9 @@ _MOVED = 1 / 16
 FIVE_CROPS = (*CENTRE, (-_MOVED, 0.0), (_MOVED, 0.0), (0.0, -_MOVED), (0.0, _MOVED))
 """The box, and the box moved by a 16th of its side each way. The paper says five, not where."""
 
+_SHORT_STEP = 16
+"""Frames from one scored pose to the next in videos of some 70 frames, which begin with people at rest."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -118,15 +121,20 @@ class Protocol:
 
 
 OURS = Protocol()
-_OURS = {"ntu": replace(OURS, swap_sides=True), "folder": replace(OURS, boxes="found-twice")}
+_OURS = {
+    "penn-action": replace(OURS, frame_step=_SHORT_STEP),
+    "ntu": replace(OURS, swap_sides=True, frame_step=_SHORT_STEP),
+    "folder": replace(OURS, boxes="found-twice"),
+}
 _PAPER = {
-    "penn-action": Protocol("paper", boxes="found", stride=1),
-    "ntu": Protocol("paper", boxes="found", swap_sides=True, stride=1),
+    "penn-action": Protocol("paper", boxes="found", stride=1, frame_step=_SHORT_STEP),
+    "ntu": Protocol("paper", boxes="found", swap_sides=True, stride=1, frame_step=_SHORT_STEP),
     "folder": Protocol("paper", boxes="found"),
 }
 _RELEASED_CLIPS = Protocol(
-    "released", clips="many", stride=2, flip=True, combine="product", stretch=False, swap_sides=True
-)
+    "released", clips="many", stride=2, flip=True, combine="product", stretch=False, swap_sides=True,
+    frame_step=_SHORT_STEP,
+)  # fmt: skip
 _RELEASED = {
     "mpii": Protocol("released", joints="in-crop"),
     "human36m": Protocol("released", undistort_steps=1),

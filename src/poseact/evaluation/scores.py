@@ -31,7 +31,8 @@ def better(metric: str) -> Better:
 class People:
     """Each scored person's part in the scores of the reported block: what a bootstrap redraws.
 
-    - ``unit`` (N,): people of the same unit (frames of one video) are not independent.
+    - ``unit`` (N,): people of the same unit (frames of one video, videos of one performance by several
+      cameras) are not independent.
     - ``action`` (N,): index of the action; None where some have none.
     - ``sums`` and ``counts``, by metric (N,): the score is sum(sums) / sum(counts); a count of 0 means
       that the person could not be scored.

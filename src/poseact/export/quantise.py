@@ -31,11 +31,13 @@ OPERATORS = ("Conv", "Add", "Concat", "MaxPool", "Relu", "Resize")
 """Without ReLU among them OpenVINO 2026.4 crashes on the graph."""
 
 
-def calibration_crops(network: MultitaskNetwork, folder: Path, size: int) -> npt.NDArray[np.uint8]:
-    """Crops (n, S, S, 3) of a folder's pictures, as prediction makes them: see `person_crops`.
+def calibration_crops(
+    network: MultitaskNetwork, folder: Path, size: int
+) -> tuple[npt.NDArray[np.uint8], list[str]]:
+    """Crops (n, S, S, 3) of a folder's pictures, as prediction makes them: see `person_crops`; and a message
+    for each picture that cannot be read.
 
-    At most 250 pictures, at even distances. Those that cannot be read are left out; raises `UserError`
-    where none can.
+    At most 250 pictures, at even distances. Raises `UserError` where none can be read.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: expected a folder of pictures to calibrate with, found none")
@@ -47,7 +49,7 @@ def calibration_crops(network: MultitaskNetwork, folder: Path, size: int) -> npt
     )
     if not len(crops):
         raise UserError(errors[0])
-    return crops
+    return crops, errors
 
 
 def person_crops(network: MultitaskNetwork, images: Iterable[Image], size: int) -> npt.NDArray[np.uint8]:
