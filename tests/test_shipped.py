@@ -1,4 +1,4 @@
-"""The weights that the package carries are what their card says."""
+"""The weights that the package carries are what their cards say."""
 
 import json
 
@@ -18,11 +18,18 @@ from poseact.skeleton import PA16
 from poseact.weights import SHIPPED, load_weights
 
 CPU = torch.device("cpu")
+MIRRORED = {"poseact-small": 0.05, "poseact-free": 0.1}
+"""How far answers to mirrored photographs may be apart, in sides of the crop; the free ones saw none."""
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def name(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def network():
-    return poseact.load_model()
+def network(name):
+    return poseact.load_model(name)
 
 
 def told(network, data, samples):
@@ -35,18 +42,20 @@ def told(network, data, samples):
     return found
 
 
-def test_one_small_file_answers_poses_in_3d_and_actions(network):
-    path = SHIPPED[poseact.DEFAULT_WEIGHTS]
+def test_one_small_file_answers_poses_in_3d_and_actions(name, network):
+    path = SHIPPED[name]
     assert path.stat().st_size < 20e6 and load_weights(path).half
     assert network.layout == PA16 and network.dim == 3 and network.frames == 16
     assert network.action_labels == ACTIONS
-    for name in ("licence", "data", "recipe", "stride", "calibration"):
-        assert network.metadata[name], name
+    for key in ("licence", "data", "recipe", "stride", "calibration"):
+        assert network.metadata[key], key
 
 
-def test_it_has_a_name_everywhere(capsys):
-    assert main(["weights", "list"]) == 0 and "poseact-small" in capsys.readouterr().out
-    assert main(["info", "poseact-small"]) == 0 and "licence" in capsys.readouterr().out
+def test_they_have_a_name_everywhere(name, network, capsys):
+    assert main(["weights", "list"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert name in told and network.metadata["licence"][:12] in told
+    assert main(["info", name]) == 0 and "licence" in capsys.readouterr().out
     assert main(["predict", "nowhere.mp4", "--out", "o"]) == 2
     assert "nowhere.mp4" in capsys.readouterr().err
 
@@ -65,7 +74,7 @@ def unmirrored(pose):
 
 
 @pytest.mark.slow
-def test_mirrored_photographs_get_mirrored_answers(network, shared):
+def test_mirrored_photographs_get_mirrored_answers(name, network, shared):
     data = LspExtended(shared / "data" / "lspet", "dev")
     rng = np.random.default_rng(0)
     crops = [example(data[i], data.layout, network.size, None, rng)["frames"] for i in range(len(data))]
@@ -77,13 +86,13 @@ def test_mirrored_photographs_get_mirrored_answers(network, shared):
             apart.append((one - unmirrored(two))[..., :2].norm(dim=-1))
     mean = float(torch.cat(apart).mean())
     print(f"mirrored answers are {mean:.2%} of the crop apart on average")
-    assert mean < 0.05
+    assert mean < MIRRORED[name]
 
 
 @pytest.mark.slow
-def test_the_score_on_photographs_is_that_of_the_card(network, shared, tmp_path):
+def test_the_score_on_photographs_is_that_of_the_card(name, network, shared, tmp_path):
     json_file = tmp_path / "eval.json"
-    command = ["evaluate", "--weights", "poseact-small", "--data", "lspet", "--split", "dev"]
+    command = ["evaluate", "--weights", name, "--data", "lspet", "--split", "dev"]
     assert main([*command, "--root", str(shared / "data" / "lspet"), "--json", str(json_file)]) == 0
     found = json.loads(json_file.read_text())["scores"]["PCK@0.2"]
     assert found == pytest.approx(told(network, "lspet", 418)["PCK@0.2"][0], abs=1e-3)

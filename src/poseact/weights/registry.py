@@ -40,8 +40,10 @@ class Release:
         return f"{BASE_URL}/{self.tag}/{self.file}"
 
 
-SHIPPED = {DEFAULT_WEIGHTS: Path(__file__).with_name(f"{DEFAULT_WEIGHTS}.safetensors")}
-"""Files of this folder, by name; docs/poseact-small.md tells what they can do, and what is allowed."""
+SHIPPED = {
+    name: Path(__file__).with_name(f"{name}.safetensors") for name in (DEFAULT_WEIGHTS, "poseact-free")
+}
+"""Files of this folder, by name; docs/NAME.md tells what each can do, and what is allowed."""
 RELEASED = {
     "released-mpii": Release(
         "v0.1", "weights_PE_MPII_cvpr18_19-09-2017.h5", "d6b85ba4b8a3fc9d05c8ad73f763d999",
