@@ -267,7 +267,7 @@ def _render_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, metavar="N", help="videos, or people for mpii (by form)")
     parser.add_argument("--frames", type=int, metavar="F", help="frames of a video (by form)")
     parser.add_argument("--size", metavar="HxW", help="pixels, or one number for a square (by form)")
-    parser.add_argument("--seed", type=_from_zero, default=0, metavar="S", help="people, motions, scenes (0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="people, motions, scenes (0)")
     parser.add_argument("--actions", metavar="A,B,C", help="only these (all that the form has a label for)")
     parser.add_argument("--motions", type=Path, metavar="M", help="motion capture: an .npz, a folder of .bvh")
     parser.add_argument("--photographs", type=Path, metavar="DIR", help="pictures for the backgrounds")
