@@ -42,8 +42,10 @@ def test_evaluate_writes_one_object(weight_file, tmp_path, capsys):
     assert set(content["by_joint"]) <= set(poseact.skeleton.LSP14.joints)
     shown = capsys.readouterr().out
     assert "device: " in shown and "block 2" in shown
-    assert main([*arguments, "--count", "2", "--json", str(out)]) == 0
-    assert json.loads(out.read_text())["samples"] == 2
+    for count, samples, part in (("2", 2, True), ("9", 5, False)):
+        assert main([*arguments, "--count", count, "--json", str(out)]) == 0
+        content = json.loads(out.read_text())
+        assert content["samples"] == samples and content["part"] == part
 
 
 def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path, capsys):

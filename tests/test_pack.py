@@ -13,7 +13,7 @@ from poseact.data import open_data
 from poseact.data.augment import Augmentation
 from poseact.data.clips import still
 from poseact.data.images import write_png
-from poseact.data.loading import Examples, training_loader
+from poseact.data.loading import Examples, chosen, training_loader
 from poseact.data.lspet import LspExtended
 from poseact.data.pack import open_pack, pack
 from poseact.errors import UserError
@@ -90,7 +90,8 @@ def test_packed_videos_keep_what_was_filmed_and_that_they_are_mirrored(tmp_path)
     for source, name, group in ((Tracks(2), "a", ""), (Kinects(2), "b", "performance")):
         pack(source, "ntu", "train", tmp_path / name, 256, QUIET)
         packed = open_data("ntu", tmp_path / name, "train")
-        assert packed.mirrored == (name == "b") and [track.group for track in packed] == [group] * 2
+        assert chosen(packed, 1).mirrored == packed.mirrored == (name == "b")
+        assert [track.group for track in packed] == [group] * 2
 
 
 def test_synthetic_people(tmp_path, capsys):

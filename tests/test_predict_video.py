@@ -26,10 +26,10 @@ from poseact.cli import main
 from poseact.errors import UserError
 from poseact.inference import run
 from poseact.inference.files import predict_pictures
-from poseact.inference.run import OUTPUTS, RunOptions, VideoTask, predict_video
+from poseact.inference.run import RunOptions, VideoTask, predict_video
 from poseact.inference.stream import Options, Stream
 from poseact.network import arguments, build
-from poseact.results import Gap
+from poseact.results import OUTPUTS, Gap
 from poseact.video import VideoFile, VideoGroup, remux, write_video
 from poseact.weights import load_model, save_weights
 

@@ -310,9 +310,9 @@ def _demo(args: argparse.Namespace, console: Console) -> None:
     performed = () if args.source else render_clip(clip, console)
     summary = _answer(args.source or str(clip), DEFAULT_WEIGHTS, results, RunOptions(), console)
     if performed:
-        console.print(told(performed, summary.segments), markup=False)
+        console.print(told(performed, summary.segments))
     if summary is not None and results / "index.html" in summary.written:
-        console.print(f"open {results / 'index.html'}: all of it on one page", markup=False)
+        console.print(f"open {results / 'index.html'}: all of it on one page")
 
 
 def _train(args: argparse.Namespace, console: Console) -> None:
@@ -344,29 +344,29 @@ def _evaluate(args: argparse.Namespace, console: Console) -> None:
         damaged = scores.damaged
         for table in score_tables(scores):
             console.print(table)
-        console.print(f"rules: {scores.rules}", markup=False)
+        console.print(f"rules: {scores.rules}")
         for path in written:
-            console.print(f"written: {path}", markup=False)
+            console.print(f"written: {path}")
     _show_damaged(damaged, console)
 
 
 def _show_damaged(messages: Sequence[str], console: Console) -> None:
     if messages:
-        console.print(f"{len(messages)} unreadable samples left out:", *messages, sep="\n  ", markup=False)
+        console.print(f"{len(messages)} unreadable samples left out:", *messages, sep="\n  ")
 
 
 def _report(args: argparse.Namespace, console: Console) -> None:
     from poseact.evaluation.report import write_report
 
     for path in write_report(args.sources, args.out):
-        console.print(f"written: {path}", markup=False)
+        console.print(f"written: {path}")
 
 
 def _ablation(args: argparse.Namespace, console: Console) -> None:
     from poseact.ablation import run_ablation
 
     for path in run_ablation(args.out, args.overrides, console):
-        console.print(f"written: {path}", markup=False)
+        console.print(f"written: {path}")
 
 
 def _predict(args: argparse.Namespace, console: Console) -> None:
@@ -399,7 +399,7 @@ def _answer(
 
     kind, network, device = source_kind(source), load_model(weights), pick_device()
     engine = network.metadata.get("exported") or pick_precision(device, options.look.precision)
-    console.print(f"device: {device}, {engine}", markup=False)
+    console.print(f"device: {device}, {engine}")
     if kind == "videos":
         _answer_many(source, weights, out, options, network, console, workers, ray)
         return None
@@ -448,9 +448,9 @@ def _answer_many(
         console.print(f"{left} pictures left out: give a folder of pictures alone for those")
     done = predict_many(sources, out, one, task=text, workers=workers, ray=ray, console=console)
     counts = ", ".join(f"{done.count(status)} {status}" for status in ("done", "found", "failed"))
-    console.print(f"{len(sources)} videos: {counts}; {done.lost} workers lost", markup=False)
+    console.print(f"{len(sources)} videos: {counts}; {done.lost} workers lost")
     for path in done.files:
-        console.print(f"written: {path}", markup=False)
+        console.print(f"written: {path}")
     if done.count("failed") == len(sources):
         raise UserError(f"{source}: none of {len(sources)} videos could be answered; see above")
 
@@ -462,7 +462,7 @@ def _show_summary(summary: Any, console: Console, alone: bool) -> None:
         f"{summary.people} {'person' if summary.people == 1 else 'people'}"
     )
     for gap in summary.gaps[:SHOWN_MESSAGES]:
-        console.print(f"frames {gap.first} to {gap.last}: {gap.reason}", markup=False)
+        console.print(f"frames {gap.first} to {gap.last}: {gap.reason}")
     if len(summary.gaps) > SHOWN_MESSAGES:
         console.print(f"and {len(summary.gaps) - SHOWN_MESSAGES} more without an answer")
     if summary.segments:
@@ -471,17 +471,17 @@ def _show_summary(summary: Any, console: Console, alone: bool) -> None:
             table.add_row(s.action, str(s.person), f"{s.start_s:.1f}", f"{s.end_s:.1f}", f"{s.score:.2f}")
         console.print(table)
     elif summary.no_action:
-        console.print(summary.no_action, markup=False)
+        console.print(summary.no_action)
     for message in summary.messages:
-        console.print(message, markup=False)
+        console.print(message)
     if alone and summary.people == 1:
         console.print("one person is followed; --boxes takes a file with the boxes of more")
     pictures = [path for path in summary.written if path.suffix == ".png" and path.name != "timeline.png"]
     if pictures:
-        console.print(f"written: {len(pictures)} pictures in {pictures[0].parent}", markup=False)
+        console.print(f"written: {len(pictures)} pictures in {pictures[0].parent}")
     for path in summary.written:
         if path not in pictures:
-            console.print(f"written: {path}", markup=False)
+            console.print(f"written: {path}")
 
 
 def _export(args: argparse.Namespace, console: Console) -> None:
@@ -493,7 +493,7 @@ def _export(args: argparse.Namespace, console: Console) -> None:
     if args.calibrate:
         crops, unread = calibration_crops(network, args.calibrate, args.size or network.size)
         _show_damaged(unread, console)
-        console.print(f"calibration: {len(crops)} crops of the pictures in {args.calibrate}", markup=False)
+        console.print(f"calibration: {len(crops)} crops of the pictures in {args.calibrate}")
     written = export_network(
         network,
         args.out,
@@ -504,7 +504,7 @@ def _export(args: argparse.Namespace, console: Console) -> None:
         size=args.size,
     )
     for path in written.files:
-        console.print(f"written: {path}, {path.stat().st_size / 1e6:.1f} MB", markup=False)
+        console.print(f"written: {path}, {path.stat().st_size / 1e6:.1f} MB")
     made, given = written.compared
     differences = told_differences(written.differences)
     console.print(f"largest differences, on {made} made and {given} given crops: {differences}")
@@ -529,7 +529,7 @@ def _bench(args: argparse.Namespace, console: Console) -> None:
         "machine": hardware(device),
         "software": f"poseact {poseact.__version__}, torch {torch.__version__}",
     }
-    console.print(f"device: {device}, {about['machine']}", markup=False)
+    console.print(f"device: {device}, {about['machine']}")
     network = load_model(args.weights)
     source = open_data(args.data, args.root, args.split) if args.data else None
     size = args.size or network.size
@@ -539,12 +539,12 @@ def _bench(args: argparse.Namespace, console: Console) -> None:
         console.print(f"matrix product in {precision}: {told} GFLOP/s")
     console.print(bench_table(report, args.weights, size, args.batch))
     for note in report.notes:
-        console.print(note, style="bright_black", markup=False)
+        console.print(note, style="bright_black")
     if args.json:
         content = {"data": args.data, "split": args.split if args.data else None, **about}
         content |= {"size": size, "batch": args.batch, **asdict(report)}
         write_json(args.json, content)
-        console.print(f"written: {args.json}", markup=False)
+        console.print(f"written: {args.json}")
 
 
 def _above_zero(text: str) -> int:
@@ -581,7 +581,7 @@ def _data_check(args: argparse.Namespace, console: Console) -> None:
     console.print(report_table(args.data, args.split, report))
     for title, messages in (("damaged", report.damaged), ("impossible", report.impossible)):
         if messages:
-            console.print(f"{len(messages)} {title}:", *messages[:SHOWN_MESSAGES], sep="\n  ", markup=False)
+            console.print(f"{len(messages)} {title}:", *messages[:SHOWN_MESSAGES], sep="\n  ")
             if len(messages) > SHOWN_MESSAGES:
                 console.print(f"  and {len(messages) - SHOWN_MESSAGES} more; --json lists them all")
     for warning in report.warnings():
@@ -606,7 +606,7 @@ def _data_show(args: argparse.Namespace, console: Console) -> None:
     write_png(args.out, sheet)
     console.print(f"sheet: {args.out}; yellow: what the crop beside it shows; right limbs orange, left blue")
     for message in damaged:
-        console.print(f"skipped: {message}", markup=False)
+        console.print(f"skipped: {message}")
 
 
 def _data_pack(args: argparse.Namespace, console: Console) -> None:
@@ -620,7 +620,7 @@ def _data_pack(args: argparse.Namespace, console: Console) -> None:
     damaged = pack(source, args.data, args.split, args.out, args.size, console, args.raw, " ".join(places))
     console.print(f"packed: {args.out / args.split}; use --root {args.out} with --split {args.split}")
     for message in damaged:
-        console.print(f"left out: {message}", markup=False)
+        console.print(f"left out: {message}")
 
 
 def _data_render(args: argparse.Namespace, console: Console) -> None:
@@ -634,8 +634,8 @@ def _data_render(args: argparse.Namespace, console: Console) -> None:
     console.print(f"{args.form}: {args.out}, {rendered.made} made{found}; look at it with")
     for split in rendered.splits:
         root = f"{rendered.data} --root {args.out} --split {split}"
-        console.print(f"  poseact data check {root}", markup=False)
-    console.print(f"  poseact data show {root} --out samples.png", markup=False)
+        console.print(f"  poseact data check {root}")
+    console.print(f"  poseact data show {root} --out samples.png")
 
 
 def _weights_list(args: argparse.Namespace, console: Console) -> None:
@@ -677,17 +677,15 @@ def _weights_calibrate(args: argparse.Namespace, console: Console) -> None:
             f"accuracy {found.accuracy[0]:.3f}, {found.accuracy[1]:.3f}"
         )
         _show_damaged(found.damaged, console)
-        console.print(f"written: {args.target}", markup=False)
+        console.print(f"written: {args.target}")
         return
     report = calibrate_weights(*place)
     for table in calibration_tables(report):
         console.print(table)
     if report.damaged:
-        console.print(
-            f"{len(report.damaged)} unreadable samples left out:", *report.damaged, sep="\n  ", markup=False
-        )
-    console.print(report.calibration.describe(), markup=False)
-    console.print(f"written: {args.target}", markup=False)
+        console.print(f"{len(report.damaged)} unreadable samples left out:", *report.damaged, sep="\n  ")
+    console.print(report.calibration.describe())
+    console.print(f"written: {args.target}")
 
 
 def _weights_release(args: argparse.Namespace, console: Console) -> None:
@@ -714,9 +712,9 @@ def _info(args: argparse.Namespace, console: Console) -> None:
         tables = measured(loaded.metadata)
         for key, value in loaded.metadata.items():
             if key != METADATA or not tables:
-                console.print(f"  {key}: {value}", markup=False)
+                console.print(f"  {key}: {value}")
         if tables:
-            console.print(tables, markup=False)
+            console.print(tables)
         return
     console.print(f"poseact {poseact.__version__}, torch {torch.__version__}")
     gains = "faster" if cpu_gains_from_bf16() else "not faster"

@@ -18,6 +18,18 @@ from poseact.skeleton import Layout
 
 Rows = npt.NDArray[np.void]
 """A structured array (R,) of `row_type`."""
+OUTPUTS = {
+    "video": "overlay.mp4",
+    "json": "keypoints.json",
+    "csv": "joints.csv",
+    "npz": "results.npz",
+    "bvh": "person-N.bvh",
+    "timeline": "timeline.png",
+    "page": "index.html",
+}
+"""What a result folder holds, by the names that choose them."""
+STATE, VIDEO = "state.npz", "overlay.ts"
+"""What it holds of a video while that is worked on: how to go on, and the overlay so far."""
 CHUNK = 1024
 """Rows that are worked on at once, so that memory does not grow with the video."""
 

@@ -104,6 +104,7 @@ class _ChosenTracks:
     def __init__(self, source: TrackSource, indices: npt.NDArray[np.int64], swap_sides: bool) -> None:
         self.source, self.indices, self.swap_sides = source, indices, swap_sides
         self.layout, self.actions = source.layout, source.actions
+        self.mirrored = getattr(source, "mirrored", False)
 
     @property
     def fps(self) -> float:

@@ -279,9 +279,9 @@ def _official_images(path: Path, split: str) -> Iterator[tuple[Any, Any, float, 
             f"{path}: expected a single_person for each of {len(names)} images, got {len(separated)}; "
             f"get it again, or use the split {split.removesuffix('-single')!r}"
         )
-    told = len(separated) == len(names)
+    lists_singles = len(separated) == len(names)
     for i, (name, people, trained) in enumerate(zip(names, rects, training, strict=True)):
-        yield _first(name, "name"), people, trained, _numbers(separated[i]) if told else None
+        yield _first(name, "name"), people, trained, _numbers(separated[i]) if lists_singles else None
 
 
 def _official_image(

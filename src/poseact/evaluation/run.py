@@ -62,15 +62,15 @@ def open_job(
         )
     if data == "folder" and protocol.poses != "estimated":
         raise UserError("poses: one's own videos have no joints that could be given; use estimated")
-    source, network = chosen(open_data(data, root, split, count), count), load_model(weights)
+    opened, network = open_data(data, root, split, count), load_model(weights)
+    source = chosen(opened, count)
     device, main = pick_device(), True
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         state = PartialState(cpu=not torch.cuda.is_available())
         device, main = state.device, state.is_main_process
     # Synthetic people are told apart by what they perform.
     told = f"{data}, {root.name}" if data == "synthetic" and root is not None else data
-    part = count is not None and data != "synthetic"  # of synthetic people, the count is the set
-    names = {"data": told, "split": split, "part": part, "weights": weights}
+    names = {"data": told, "split": split, "part": source is not opened, "weights": weights}
     return Job(network, source, settled(protocol, network, source), names, device, main)
 
 

@@ -14,7 +14,6 @@ from rich.progress import track
 from poseact.data.images import write_png, write_whole
 from poseact.export.tables import write_coco, write_csv, write_npz
 from poseact.inference.run import (
-    OUTPUTS,
     RunOptions,
     Summary,
     add_gap,
@@ -28,7 +27,7 @@ from poseact.inference.run import (
 from poseact.inference.source import UNREADABLE
 from poseact.inference.stream import Answer, Stream
 from poseact.network import MultitaskNetwork
-from poseact.results import Gap, Results, Rows
+from poseact.results import OUTPUTS, Gap, Results, Rows
 from poseact.visual.frame import draw_frame
 from poseact.visual.page import result_page
 
@@ -43,8 +42,8 @@ def predict_pictures(
 ) -> Summary:
     """Answer a picture, or every picture of a folder, into the folder ``out``.
 
-    Writes ``<picture>.png`` with what was found, and of `run.OUTPUTS` the tables and the page. Pictures that
-    cannot be read are gaps, and `Summary.messages` say why. Frames are numbered by the sorted names.
+    Writes ``<picture>.png`` with what was found, and of `results.OUTPUTS` the tables and the page. Pictures
+    that cannot be read are gaps, and `Summary.messages` say why. Frames are numbered by the sorted names.
     Raises `UserError` where there is none to read, or the folder cannot be written or holds what must not be
     replaced.
     """

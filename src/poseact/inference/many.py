@@ -36,6 +36,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from poseact.data.images import SUFFIXES as IMAGE_SUFFIXES
 from poseact.data.images import write_whole
 from poseact.errors import UserError
+from poseact.results import OUTPUTS, STATE, VIDEO
 from poseact.video import SUFFIXES
 
 One = Callable[[Path, Path], Mapping[str, Any] | None]
@@ -180,8 +181,9 @@ def listed_videos(source: Path, out: Path) -> list[Path]:
 
 def _is_overlay(path: Path) -> bool:
     """Whether a video is one that an earlier run made: it lies beside its other results."""
-    beside = (DONE, "keypoints.json", "joints.csv", "results.npz", "index.html", "state.npz")
-    return path.name in ("overlay.mp4", "overlay.ts") and any((path.parent / n).exists() for n in beside)
+    overlays = {OUTPUTS["video"], VIDEO}
+    beside = {DONE, STATE, *OUTPUTS.values()} - overlays
+    return path.name in overlays and any((path.parent / name).exists() for name in beside)
 
 
 def result_folders(sources: Sequence[Path], out: Path) -> list[Path]:

@@ -9,7 +9,7 @@ While it goes, the folder holds
 
 The state is written last, about once for each second of video. After a kill the same call cuts the files
 to the lengths that it tells, goes on, and ends with what an uninterrupted run ends with. At the end the
-folder holds the files of `OUTPUTS`, ``index.html`` coming last, and no longer these.
+folder holds the files of `results.OUTPUTS`, ``index.html`` coming last, and no longer these.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from poseact.inference.smoothing import Smoothing
 from poseact.inference.source import open_source
 from poseact.inference.stream import Answer, Options, Stream
 from poseact.network import MultitaskNetwork
-from poseact.results import Gap, Results, Rows
+from poseact.results import OUTPUTS, STATE, VIDEO, Gap, Results, Rows
 from poseact.segments import THRESHOLD, Segment, find_segments, no_segment
 from poseact.structures import Image
 from poseact.video import VideoGroup, remux
@@ -53,17 +53,7 @@ from poseact.visual.timeline import draw_timeline
 from poseact.weights import load_model
 from poseact.weights.files import checksum
 
-OUTPUTS = {
-    "video": "overlay.mp4",
-    "json": "keypoints.json",
-    "csv": "joints.csv",
-    "npz": "results.npz",
-    "bvh": "person-N.bvh",
-    "timeline": "timeline.png",
-    "page": "index.html",
-}
-"""What a result folder holds, by the names that choose them."""
-STATE, ROWS, CSV, VIDEO, LOCK = "state.npz", "rows.bin", "joints.csv", "overlay.ts", ".lock"
+ROWS, CSV, LOCK = "rows.bin", OUTPUTS["csv"], ".lock"
 RECORDED = ".recorded"
 """Lies in the results of a live source: they cannot be made again, so no other run replaces them."""
 _FORMAT = "1"
