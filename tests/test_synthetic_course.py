@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from poseact.data import open_data
+from poseact.data.clips import clip
 from poseact.data.synthetic.actions import ACTIONS, random_motion
-from poseact.data.synthetic.course import Courses, joined
-from poseact.data.synthetic.placing import placed
+from poseact.data.synthetic.course import Courses, _between, joined
+from poseact.data.synthetic.placing import placed, turn
 from poseact.data.synthetic.rig import random_lengths
 from poseact.data.synthetic.videos import FPS
 
@@ -29,6 +30,34 @@ def test_a_course_depends_on_its_seed_alone_and_is_drawn():
     assert first[1] == again[1] and np.array_equal(first[0].joints, again[0].joints)
     image = first[0].picture(20, 2).image
     assert np.array_equal(image, again[0].picture(20, 2).image) and image.std() > 5
+
+
+def test_a_track_tells_its_actions_by_frame():
+    source = open_data("synthetic", None, "val-course", 2)
+    assert isinstance(source, Courses) and source.lengths == [360, 360]
+    track, (film, performed) = source[1], source.film(1)
+    assert len(track) == 360 and track.action is None
+    shown = film.track("", None)
+    assert np.array_equal(track.joints, shown.joints[:360]) and np.array_equal(track.boxes, shown.boxes[:360])
+    actions = track.frame_actions
+    rest, first = ACTIONS.index("other"), performed[0]
+    length = first.last + 1 - first.first
+    edge = round(0.15 * length)
+    assert (actions[: first.first] == rest).all() and (actions[first.last + 1 :][:10] == rest).all()
+    assert (actions[first.first :][:edge] == -1).all() and actions[first.first + edge - 1] == -1
+    middle = actions[first.first + edge : first.last + 1 - edge]
+    assert len(middle) == length - 2 * edge and (middle == ACTIONS.index(first.action)).all()
+    action = ACTIONS.index(first.action)
+    for centre, expected in ((first.first, None), (first.first - 1, rest), (first.first + edge, action)):
+        assert clip(track, np.arange(centre - 8, centre + 8)).action == expected
+
+
+def test_a_movement_goes_over_into_the_next_by_the_shortest_way():
+    a = np.stack([turn(x=10.0), turn(y=90.0), np.eye(3)])
+    b = np.stack([turn(x=50.0), turn(y=-90.0 + 360 - 20), turn(z=5.0)])
+    half = _between(a, b, np.array([0.0, 0.5, 1.0]))
+    assert np.allclose(half[0], a) and np.allclose(half[2], b)
+    assert np.allclose(half[1], np.stack([turn(x=30.0), turn(y=170.0), turn(z=2.5)]))
 
 
 def test_unknown_movements_are_no_action(shared):

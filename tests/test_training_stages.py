@@ -418,6 +418,7 @@ def test_poses_alone_are_the_labels_as_wrong_as_answers_are(roots, weights, tmp_
     """Of joints in the crop; left and right too, in mirrored clips."""
     run = stage("penn-action.yaml", roots, weights, tmp_path, *ALONE)
     keep_answers(run)
+    assert set(run.sets.poses[0]._tracks) == set(range(4))  # before the first epoch
     drawn = run.examples(0)
     files = {name: np.load(run.out / "kept" / f"{name}.npy", mmap_mode="r+") for name in ("pose", "error")}
     for i in range(4):
@@ -477,6 +478,20 @@ def test_a_stage_with_poses_alone_runs_or_says_why_not(roots, weights, tmp_path)
     ):
         with pytest.raises(UserError, match=message):
             Run(read_chain("penn-action.yaml", [*overrides, key])[-1], tmp_path / "other", QUIET)
+
+
+def test_poses_alone_that_cannot_be_read_are_told_in_one_line():
+    class Damaged:
+        layout, actions, lengths = PA16, (), (4, 4)
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            raise UserError(f"video {i}: damaged; get it again")
+
+    with pytest.raises(UserError, match=r"^video 0: damaged; get it again$"):
+        PosesAlone(Damaged(), PA16).gather(QUIET)
 
 
 def test_poses_alone_in_3d_have_their_depth(roots, weights, tmp_path):

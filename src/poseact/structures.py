@@ -128,6 +128,8 @@ class Track:
       shows none. A clip takes the union of its first, middle and last (see `data.clips`).
     - ``metres_per_pixel`` (F,), ``root_depth_mm`` (F,), NaN where unknown; ``camera``, or one for each
       frame where it moves; ``action``.
+    - ``frame_actions`` (F,) where the action changes, -1 where it is not known: then ``action`` is None, and
+      a clip's action is that of its middle frame.
     - ``group``: names what was filmed where several cameras saw it, the same for each of their tracks;
       empty where one did.
     """
@@ -144,6 +146,7 @@ class Track:
     camera: Camera | tuple[Camera, ...] | None = None
     root_depth_mm: FloatArray | None = None
     group: str = ""
+    frame_actions: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.boxes)

@@ -43,7 +43,8 @@ def open_data(
 
     ``root``: its folder; for ``synthetic`` a file of motion capture, or None for procedural actions; the
     splits ``train-both``, ``val-both`` and ``test-both`` show movements of both kinds, without captured waves
-    whose hands are still.
+    whose hands are still; ``train-course`` and so on films of one movement after the other, of both kinds
+    where there is such a file.
     ``count``, ``frames``: the number of synthetic videos, and the length of each; 1 is quickest for
     stills; packed ones are as they were packed. ``photographs``: a folder of pictures for what is behind
     synthetic people. Raises `UserError` on an unknown name or split, or a missing folder.
@@ -75,18 +76,20 @@ def _synthetic(
         with_common_names,
         without_still_waves,
     )
+    from poseact.data.synthetic.course import Courses
 
     part, _, kind = split.partition("-")
-    if part not in SYNTHETIC_SEEDS or split not in (part, f"{part}-both" if root else f"{part}-eight"):
-        known = ", ".join(
-            [*SYNTHETIC_SEEDS, *(f"{p}-{'both' if root else 'eight'}" for p in SYNTHETIC_SEEDS)]
-        )
+    kinds = ("", "both" if root else "eight", "course")
+    if part not in SYNTHETIC_SEEDS or kind not in kinds or split.endswith("-"):
+        known = ", ".join(f"{p}-{k}" if k else p for k in kinds for p in SYNTHETIC_SEEDS)
         captured = part in SYNTHETIC_SEEDS and kind == "both"
         remedy = "; give a file of motion capture for movements of both kinds" if captured else ""
         raise UserError(f"synthetic: unknown split {split!r}; expected one of {known}{remedy}")
     motions = with_common_names(split_by_style(read_motions_npz(root), part)) if root else None
-    if motions and kind == "both":
+    if motions and kind:
         motions = without_still_waves(motions.of_actions(ACTIONS))
+    if kind == "course":
+        return Courses(count or SYNTHETIC_COUNT, seed=SYNTHETIC_SEEDS[part], motions=motions)
     return SyntheticVideos(
         count or (len(motions) if motions and not kind else SYNTHETIC_COUNT),
         frames,

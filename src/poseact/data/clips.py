@@ -62,7 +62,7 @@ def clip(track: Track, indices: npt.NDArray[np.int64]) -> Clip:
         layout=track.layout,
         box=_clip_box(track, indices),
         metres_per_pixel=_at(track.metres_per_pixel, indices),
-        action=track.action,
+        action=_clip_action(track, indices),
         name=f"{track.name} frames {indices[0]} to {indices[-1]}",
         camera=tuple(camera[i] for i in indices) if isinstance(camera, tuple) else camera,
         root_depth_mm=_at(track.root_depth_mm, indices),
@@ -151,6 +151,13 @@ class Clips:
         index, start = self.places[i]
         track = self.tracks[index]
         return clip(track, clip_indices(len(track), self.count, self.stride, start))
+
+
+def _clip_action(track: Track, indices: npt.NDArray[np.int64]) -> int | None:
+    if track.frame_actions is None:
+        return track.action
+    action = int(track.frame_actions[indices[len(indices) // 2]])
+    return None if action < 0 else action
 
 
 def _clip_box(track: Track, indices: npt.NDArray[np.int64]) -> Box:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ from poseact.structures import Clip, Sample, Track
 DAMAGED_SHARE = 0.01
 """Over this share of unreadable samples a run stops."""
 
+_T = TypeVar("_T")
 Batch = dict[str, dict[str, Tensor]]
 """Examples (see `augment.Example`) stacked by kind: ``stills`` and ``clips``, where there are any."""
 
@@ -193,13 +194,13 @@ def batch_loader(
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=stacked,
-        worker_init_fn=_single_threaded,
+        worker_init_fn=single_threaded,
         pin_memory=pin_memory,
     )
 
 
-def drawn(loader: DataLoader[Example]) -> Iterator[Batch]:
-    """The loader's batches; a worker that the system ended raises `UserError`."""
+def drawn(loader: Iterable[_T]) -> Iterator[_T]:
+    """What a loader yields; a worker that the system ended raises `UserError`."""
     try:
         yield from loader
     except RuntimeError as error:
@@ -228,7 +229,7 @@ def _together(examples: Sequence[Any]) -> dict[str, Tensor]:
     return batch  # type: ignore[no-any-return]
 
 
-def _single_threaded(_: int) -> None:
+def single_threaded(_: int) -> None:
     """Workers share the cores with training: no threads of their own."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

@@ -288,6 +288,8 @@ def _joined(key: str, values: list[Any], joints: int) -> npt.NDArray[Any]:
 def _packed(item: Sample | Track, size: int, raw: bool) -> tuple[dict[str, Any], list[bytes]]:
     """One item's row of the index, in the pixels of its crops, and the crops."""
     person = _as_track(item)
+    if person.frame_actions is not None:
+        raise UserError(f"{person.name}: its action changes, which a pack cannot hold; use the set unpacked")
     transform = _window(person, size)
     scale = transform.size / transform.window
     crops = []

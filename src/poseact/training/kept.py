@@ -26,12 +26,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import track
+from torch.utils.data import DataLoader, Dataset
 
 from poseact.data.augment import draw_transform, placed, shown_action
 from poseact.data.clips import TrackSource, is_tracks
 from poseact.data.images import write_whole
-from poseact.data.loading import Batch, Examples, batch_loader, check_damage, drawn
+from poseact.data.loading import Batch, Examples, batch_loader, check_damage, drawn, single_threaded
 from poseact.data.mixing import Place
 from poseact.errors import UserError
 from poseact.geometry import Box, CropTransform, FloatArray
@@ -107,7 +109,7 @@ def _unsupervised(pose: FloatArray) -> dict[str, Any]:
 class PosesAlone:
     """The tracks of a data set without their pictures, their joints in ``layout``.
 
-    Each is remembered: making one of synthetic people anew takes longer than a step.
+    Each is remembered: making one of synthetic people anew takes longer than a step. `gather` reads all.
     """
 
     def __init__(self, source: TrackSource, layout: Layout) -> None:
@@ -130,6 +132,32 @@ class PosesAlone:
                 layout=self.layout, camera=None,
             )  # fmt: skip
         return self._tracks[i]
+
+    def gather(self, console: Console) -> None:
+        """Read all that are not remembered, on all cores; raises `UserError` where one cannot be read."""
+        missing = [i for i in range(len(self)) if i not in self._tracks]
+        loader = DataLoader(
+            _Attempted(self), batch_size=None, sampler=missing, num_workers=torch.get_num_threads(),
+            worker_init_fn=single_threaded,
+        )  # fmt: skip
+        shown = track(drawn(loader), "poses alone", len(missing), console=console, disable=not missing)
+        for i, found in zip(missing, shown, strict=True):
+            if isinstance(found, UserError):
+                raise found
+            self._tracks[i] = found
+
+
+class _Attempted(Dataset[Any]):
+    """The tracks, or why one cannot be read: what a worker raises would come with all of its calls."""
+
+    def __init__(self, tracks: PosesAlone) -> None:
+        self.tracks = tracks
+
+    def __getitem__(self, i: int) -> Track | UserError:
+        try:
+            return self.tracks[i]
+        except UserError as error:
+            return error
 
 
 @dataclass(frozen=True)
@@ -206,6 +234,9 @@ def keep_answers(run: Run) -> None:
         except UserError:
             about.unlink()  # what is mended is to be read anew
             raise
+    for source in run.sets.poses:
+        assert isinstance(source, PosesAlone)
+        source.gather(run.console)
 
 
 def drop_answers(out: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
+from scipy.spatial.transform import Rotation
 
 from poseact.data.synthetic.actions import ACTIONS, holding, random_motion
 from poseact.data.synthetic.capture import MotionClips
@@ -15,11 +15,15 @@ from poseact.data.synthetic.placing import SOLE, placed, smoothstep, turn
 from poseact.data.synthetic.rig import FloatArray, Lengths, Motion, joints, random_lengths, starts
 from poseact.data.synthetic.scene import random_scene
 from poseact.data.synthetic.videos import FPS, Film
+from poseact.skeleton import FIGURE36
+from poseact.structures import Track
 
 OTHER = "other"
 _BETWEEN_S = 0.5
 """Seconds from the last pose of one movement to the first of the next."""
 _ACTION_S, _REST_S = (3.0, 5.0), (1.5, 3.0)
+_EDGE = 0.15
+"""The share of a movement at either end where it is not yet, or no longer, what it is called."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,17 @@ class Performed:
 
 
 class Courses:
-    """``count`` films of about ``seconds``; film i depends on (seed, i) alone.
+    """``count`` films of ``seconds`` and a little more; film i depends on (seed, i) alone.
 
     - ``known``: actions with rests between them; otherwise people who stand about and move as none
       of the actions.
     - ``motions``: captured movements with our names (`capture.with_common_names`): half of the actions
       that have some are taken from these, or, where not ``known``, half of what is shown.
+
+    As a data set of tracks: each film's first ``seconds``, its actions by frame.
     """
+
+    layout, fps, actions = FIGURE36, FPS, ACTIONS
 
     def __init__(
         self,
@@ -54,6 +62,22 @@ class Courses:
 
     def __len__(self) -> int:
         return self.count
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """How many frames each track has."""
+        return [round(self.seconds * FPS)] * self.count
+
+    def __getitem__(self, i: int) -> Track:
+        """Film ``i`` as a track; raises ``IndexError`` outside [0, count)."""
+        film, performed = self.film(i)
+        film = film.first(round(self.seconds * FPS))
+        actions = np.full(len(film), self.actions.index(OTHER))
+        for each in performed:
+            edge = round(_EDGE * (each.last + 1 - each.first))
+            actions[each.first : each.last + 1] = -1
+            actions[each.first + edge : each.last + 1 - edge] = self.actions.index(each.action)
+        return replace(film.track(f"course {self.seed}/{i}", None), frame_actions=actions)
 
     def film(self, i: int) -> tuple[Film, tuple[Performed, ...]]:
         """Film ``i`` in [0, count), and its actions in order, none of them ``other``."""
@@ -120,13 +144,7 @@ def joined(
         swing = turn(y=_heading(last[0]) - _heading(part[0][0, 0]))
         turned, path = swing @ part[0], (part[1] - part[1][0] * [1, 0, 1]) @ swing.T + here * [1, 0, 1]
         share = smoothstep(np.arange(1, steps + 1) / (steps + 1), 0, 1)
-        between = np.stack(
-            [
-                Slerp([0, 1], Rotation.from_matrix(np.stack([a, b])))(share).as_matrix()
-                for a, b in zip(last, turned[0], strict=True)
-            ],
-            axis=1,
-        )
+        between = _between(last, turned[0], share)
         way = here + share[:, None] * (path[0] - here)
         lowest = joints(between, way, lengths)[..., 1].min(1)
         way[:, 1] += np.maximum(SOLE / 2 - lowest, 0)
@@ -134,6 +152,13 @@ def joined(
         rotations += [between, turned]
         root += [way, path]
     return np.concatenate(rotations), np.concatenate(root), begins
+
+
+def _between(a: FloatArray, b: FloatArray, share: FloatArray) -> FloatArray:
+    """Rotations (F, B, 3, 3) at each ``share`` (F,) of the shortest way from ``a`` to ``b`` (B, 3, 3)."""
+    way = Rotation.from_matrix(np.swapaxes(a, 1, 2) @ b).as_rotvec()
+    steps = Rotation.from_rotvec((share[:, None, None] * way).reshape(-1, 3)).as_matrix()
+    return np.asarray(a @ steps.reshape(len(share), len(a), 3, 3))
 
 
 def _heading(pelvis: FloatArray) -> float:

@@ -108,6 +108,14 @@ class Film:
             root_depth_mm=root * 1000,
         )
 
+    def first(self, frames: int) -> Film:
+        """The film of its first ``frames`` frames."""
+        some = slice(frames)
+        return replace(
+            self, rotations=self.rotations[some], starts=self.starts[some], joints=self.joints[some],
+            held=self.held[some], scene=replace(self.scene, cameras=self.scene.cameras[some]),
+        )  # fmt: skip
+
     def surface(self, frame: int, after: float = 0.0) -> Surface:
         """The posed person with what it holds, ``after`` (-0.5 to 0.5, in frames) the frame."""
         other = min(max(frame + (1 if after > 0 else -1), 0), len(self) - 1)
