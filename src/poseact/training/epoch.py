@@ -128,8 +128,9 @@ def _losses(run: Run, kinds: list[losses.Labels], count: Tensor, part: int) -> t
         if recipe.learns_poses:
             spec, grid = recipe.training, run.network.grid
             pose = pose + losses.poses_loss(
-                blocks, labels, count, spec.heat_map_weight, grid, depth_weight=spec.depth_weight
-            )
+                blocks, labels, count, spec.heat_map_weight, grid,
+                depth_weight=spec.depth_weight, knee_weight=spec.knee_weight, layout=run.layout,
+            )  # fmt: skip
         if recipe.learns_actions and actions is not None:
             action = action + losses.actions_loss(actions, labels, count)
     return pose, action

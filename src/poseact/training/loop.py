@@ -67,6 +67,10 @@ class Run:
         torch.manual_seed(spec.seed)
         network, started = open_network(recipe, self.sets.labels, before)
         self.layout = network.layout
+        if spec.knee_weight and network.dim != 3:
+            raise UserError(
+                f"recipe {recipe.name}: training.knee_weight: expected a network in 3D; leave it out"
+            )
         alone = tuple(PosesAlone(source, self.layout) for source in self.sets.poses)
         self.sets = dataclasses.replace(self.sets, poses=alone)
         self.frames: int | None = None

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from poseact.network.pose import drawn_maps
 from poseact.network.soft_argmax import Grid
+from poseact.skeleton import PA16, Layout
 from poseact.structures import ActionOutput, PoseOutput
+from poseact.training.knees import knees_known, wrong_knees
 
 VISIBILITY_WEIGHT = 0.01
 """From the authors' code."""
@@ -80,6 +82,16 @@ def heat_map_loss(output: PoseOutput, labels: Labels, valid: Tensor, kind: Grid 
     return torch.where(labels["valid"], loss, 0.0).sum() / valid.clamp(min=1)
 
 
+def knee_loss(output: PoseOutput, labels: Labels, valid: Tensor, layout: Layout) -> Tensor:
+    """By how much knees bend the wrong way (`knees.wrong_knees`), divided by ``valid``.
+
+    Of people whose joints are annotated without depth; only z has a gradient.
+    """
+    pose = torch.cat([output.pose[..., :2].detach(), output.pose[..., 2:]], -1)
+    known = knees_known(labels["valid"] & ~labels["depth_valid"], layout)
+    return torch.where(known, wrong_knees(pose, layout), 0.0).sum() / valid.clamp(min=1)
+
+
 def poses_loss(
     blocks: Iterable[PoseOutput],
     labels: Labels,
@@ -87,10 +99,13 @@ def poses_loss(
     heat_map_weight: float,
     kind: Grid = "centres",
     depth_weight: float = 1.0,
+    knee_weight: float = 0.0,
+    layout: Layout = PA16,
 ) -> Tensor:
     """The pose losses of all blocks, added: every block is supervised. ``count``: see `counts`.
 
-    ``kind``: where the network reads the cells of its maps; ``depth_weight``: see `pose_loss`.
+    ``kind``: where the network reads the cells of its maps; ``depth_weight``: see `pose_loss`;
+    ``knee_weight``: of `knee_loss`, for poses in 3D; ``layout``: of the joints.
     """
     total = labels["pose"].new_zeros(())
     for block in blocks:
@@ -98,6 +113,8 @@ def poses_loss(
         total = total + VISIBILITY_WEIGHT * visibility_loss(block, labels, count[1])
         if heat_map_weight:
             total = total + heat_map_weight * heat_map_loss(block, labels, count[0], kind)
+        if knee_weight:
+            total = total + knee_weight * knee_loss(block, labels, count[0], layout)
     return total * frame_share(labels)
 
 

@@ -104,7 +104,7 @@ class TrainingSpec:
       x ``factor`` after ``patience`` epochs without a better validation; ``steps``: x ``factor`` after
       each epoch of ``milestones``.
     - ``pose_weight``, ``action_weight``, ``heat_map_weight``: of the losses (see `losses`);
-      ``depth_weight``: of z in the pose loss.
+      ``depth_weight``: of z in the pose loss; ``knee_weight``: of knees that bend the wrong way, in 3D.
     - ``clip_norm``: largest norm of the gradient, 0: any. ``average``: decay of the running mean of
       the weights, which is what is scored and saved, 0: the weights themselves.
     - ``sizes``: crop sizes in pixels to train at, among which the epochs are shared out evenly in
@@ -133,6 +133,7 @@ class TrainingSpec:
     action_weight: float = 1.0
     heat_map_weight: float = 0.05
     depth_weight: float = 1.0
+    knee_weight: float = 0.0
     clip_norm: float = 1.0
     average: float = 0.999
     sizes: tuple[int, ...] = ()
@@ -351,7 +352,7 @@ def _ranges(spec: TrainingSpec, drawn: Augmentation) -> list[str]:
     """Numbers outside what they can be."""
     least = {
         "weight_decay": 0, "warmup_steps": 0, "pose_weight": 0, "action_weight": 0, "heat_map_weight": 0,
-        "depth_weight": 0,
+        "depth_weight": 0, "knee_weight": 0,
         "pose_noise": 0, "clip_norm": 0, "seed": 0, "workers": 0, "sample_every": 0, "momentum": 0,
         "patience": 1,
     }  # fmt: skip
