@@ -101,12 +101,13 @@ def small(name, weights):
         counted += [f"{first}:data.validation.split=all"]
     posed = [stage.name for stage in chain if stage.data.poses]
     counted += [f"{stage}:data.poses.synthetic.count=6" for stage in posed]
+    counted += [f"{stage}:data.poses.course.count=2" for stage in posed]
     if name.startswith("small-"):
         counted += [f"{stage}:data.poses.synthetic.split=train" for stage in posed]
     batch = 4 if first in ("penn-pose", "penn-joint", "lspet") else 2
     batch = 3 if first in ("ntu-pose", "small-pose", "small-more") else batch
     batches = ["training.batch=2", f"{first}:training.batch={batch}"]
-    batches += [f"{stage}:training.batch=3" for stage in posed]  # by shares of 1 and 2
+    batches += [f"{stage}:training.batch=6" for stage in posed]  # by shares of 1, 3 and 2
     return [*EVERYWHERE, *start, *own.get(first, []), *counted, *batches]
 
 

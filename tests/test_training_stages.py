@@ -15,6 +15,7 @@ from fakes import lspet, mpii, penn_action
 from rich.console import Console
 from safetensors.torch import load_file
 
+from poseact.data import open_data
 from poseact.data.augment import Augmentation, example
 from poseact.data.clips import draw_clip
 from poseact.data.loading import Examples, stacked, training_loader
@@ -478,6 +479,19 @@ def test_a_stage_with_poses_alone_runs_or_says_why_not(roots, weights, tmp_path)
     ):
         with pytest.raises(UserError, match=message):
             Run(read_chain("penn-action.yaml", [*overrides, key])[-1], tmp_path / "other", QUIET)
+
+
+def test_a_mix_may_have_two_splits_of_one_set(roots, weights, tmp_path):
+    poses = "data.poses={penn-action: {split: all, share: 2}, more: {set: penn-action, split: test}}"
+    run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true", poses, "training.batch=8")
+    assert [len(source) for source in run.sets.poses] == [4, 2] and run.sets.shares[-2:] == [2, 1]
+    keep_answers(run)
+    test = open_data("penn-action", Path(run.recipe.roots["penn-action"]), "test")
+    assert [run.sets.poses[1][i].name for i in range(2)] == [test[i].name for i in range(2)]
+    assert KeptAnswers(run, 0)[2, 1]["action"] == test[1].action
+    unknown = ("training.kept=true", "data.poses={more: {split: all}}")
+    with pytest.raises(UserError, match="unknown data set 'more'"):
+        stage("penn-action.yaml", roots, weights, tmp_path / "other", *unknown)
 
 
 def test_poses_alone_that_cannot_be_read_are_told_in_one_line():

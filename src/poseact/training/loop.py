@@ -118,8 +118,9 @@ class Run:
     def _find_people(self, network: MultitaskNetwork) -> None:
         """Give the videos that nobody annotated the boxes that the network finds."""
         sets = list(self.sets.train)
-        for i, (name, source) in enumerate(zip(self.recipe.data.train, sets, strict=True)):
-            if name == "folder" and is_tracks(source):
+        parts = self.recipe.data.train.items()
+        for i, ((name, part), source) in enumerate(zip(parts, sets, strict=True)):
+            if (part.set or name) == "folder" and is_tracks(source):
                 prepared = ready(network, self.device)
                 with self.accelerator.main_process_first():  # the others read what it found
                     sets[i] = with_found_boxes(source, prepared, self.out / "boxes.json", self.console)

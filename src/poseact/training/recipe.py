@@ -56,6 +56,7 @@ class NetworkSpec:
 class TrainingSet:
     """A data set of the mix: its split, and its share of every batch, in any unit.
 
+    ``set``: its name, where it stands under another one because the mix has two splits of it.
     ``count``: at most so many items of it; synthetic people: so many. ``draws``: stills or clips of each
     video in one pass. ``swap_sides``: see `data.loading.chosen`.
     """
@@ -65,6 +66,7 @@ class TrainingSet:
     count: int | None = None
     draws: int = 1
     swap_sides: bool = False
+    set: str | None = None
 
 
 @dataclass(frozen=True)

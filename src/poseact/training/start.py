@@ -53,8 +53,8 @@ def open_sets(recipe: Recipe) -> Sets:
     not match.
     """
     damaged: list[str] = []
-    train = [_open(recipe, name, part, damaged) for name, part in recipe.data.train.items()]
-    poses = [_open(recipe, name, part, damaged) for name, part in recipe.data.poses.items()]
+    train = [_open(recipe, part.set or name, part, damaged) for name, part in recipe.data.train.items()]
+    poses = [_open(recipe, part.set or name, part, damaged) for name, part in recipe.data.poses.items()]
     of_poses = tuple(source for source in poses if is_tracks(source))
     if len(of_poses) < len(poses):
         raise UserError(f"data.poses: expected sets of videos alone, got {', '.join(recipe.data.poses)}")
