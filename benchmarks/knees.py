@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 from rich.progress import track
+from torch.nn import functional as F
 
 from poseact.data import open_data
 from poseact.data.augment import example
@@ -29,8 +30,8 @@ from poseact.visual.sheet import contact_sheet
 from poseact.visual.space import draw_space
 from poseact.weights import load_model
 
-BENT, ABOUT_HIPS = math.sin(math.radians(25)), 0.3
-"""A knee counts from this sine of its bend on; and this cosine of its axis to that of the hips."""
+BENT, ABOUT_HIPS = math.radians(25), 0.3
+"""A knee counts from this bend on; and from this cosine of its axis to that of the hips."""
 SHOWN = range(5, 485, 16)
 TURNS = (0.0, math.pi / 4, math.pi / 2)
 
@@ -52,14 +53,14 @@ def answered(network: MultitaskNetwork, root: Path) -> tuple[list[Image], torch.
 
 def wrong_people(poses: torch.Tensor, layout: Layout) -> torch.Tensor:
     """Who has a knee that bends the wrong way: (N,) bool."""
-    about_hips = knee_bends(poses, layout)
-    bends = []
-    for side in ("right", "left"):
+    wrong = torch.zeros(len(poses), dtype=torch.bool)
+    for side, about_hips in zip(("right", "left"), knee_bends(poses, layout).unbind(-1), strict=True):
         hip, knee, ankle = (poses[:, layout.index(f"{side}_{name}")] for name in ("hip", "knee", "ankle"))
-        normal = torch.linalg.cross(knee - hip, ankle - knee).norm(dim=-1)
-        bends.append(normal / ((knee - hip).norm(dim=-1) * (ankle - knee).norm(dim=-1)).clamp(min=1e-9))
-    bend = torch.stack(bends, -1)
-    return ((bend > BENT) & (about_hips < -ABOUT_HIPS * bend)).any(-1)
+        thigh, shank = (F.normalize(v, dim=-1) for v in (knee - hip, ankle - knee))
+        sine = torch.linalg.cross(thigh, shank).norm(dim=-1)
+        bend = torch.atan2(sine, (thigh * shank).sum(-1))
+        wrong |= (bend > BENT) & (about_hips < -ABOUT_HIPS * sine)
+    return wrong
 
 
 def drawn(crop: Image, pose: torch.Tensor, layout: Layout, wrong: bool) -> list[Image]:

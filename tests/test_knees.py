@@ -105,8 +105,15 @@ def test_a_knee_is_taught_to_bend_back():
 def test_the_loss_is_added_with_its_weight_in_every_block():
     out, labels = answer(in_crop(standing(-60.0))[None].clone()), labelled(1)
     count = counts([labels])
-    plain, taught = (poses_loss((out, out), labels, count, 0, knee_weight=w).item() for w in (0.0, 3.0))
+    plain, taught = (
+        poses_loss((out, out), labels, count, 0, knee_weight=w, layout=PA16).item() for w in (0.0, 3.0)
+    )
     assert taught - plain == pytest.approx(6 * knee_loss(out, labels, count[0], PA16).item(), rel=1e-4)
+    profile = in_crop(standing(-60.0))[None].clone()
+    profile[:, PA16.index("left_hip")] = profile[:, HIP] + 1e-4
+    seen = answer(profile)
+    knee_loss(seen, labels, count[0], PA16).backward()
+    assert seen.pose.grad.abs().max() < 5
     straight = answer(torch.full((1, 16, 3), 0.5))  # no axis, no direction
     knee_loss(straight, labels, count[0], PA16).backward()
     assert torch.isfinite(straight.pose.grad).all()

@@ -107,7 +107,7 @@ def small(name, weights):
     batch = 4 if first in ("penn-pose", "penn-joint", "lspet") else 2
     batch = 3 if first in ("ntu-pose", "small-pose", "small-more") else batch
     batches = ["training.batch=2", f"{first}:training.batch={batch}"]
-    batches += [f"{stage}:training.batch=6" for stage in posed]  # by shares of 1, 3 and 2
+    batches += [f"{stage}:training.batch=3" for stage in posed]  # by shares of 5, 6 and 4
     return [*EVERYWHERE, *start, *own.get(first, []), *counted, *batches]
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
+import torch
+from rich.console import Console
 
 from poseact.data import open_data
 from poseact.data.clips import clip
+from poseact.data.loading import chosen
+from poseact.data.pack import pack
 from poseact.data.synthetic.actions import ACTIONS, random_motion
 from poseact.data.synthetic.course import Courses, _between, joined
 from poseact.data.synthetic.placing import placed, turn
 from poseact.data.synthetic.rig import random_lengths
 from poseact.data.synthetic.videos import FPS
+from poseact.errors import UserError
+from poseact.evaluation.actions import measure_actions
+from poseact.evaluation.rules import protocol_of
 
 
 def test_movements_follow_each_other_without_a_jump():
@@ -50,6 +60,39 @@ def test_a_track_tells_its_actions_by_frame():
     action = ACTIONS.index(first.action)
     for centre, expected in ((first.first, None), (first.first - 1, rest), (first.first + edge, action)):
         assert clip(track, np.arange(centre - 8, centre + 8)).action == expected
+
+
+def test_films_of_several_actions_are_refused_where_one_is_needed(tmp_path):
+    source = open_data("synthetic", None, "val-course", 3)
+    for what in (source, chosen(source, 2)):
+        with pytest.raises(UserError, match="pack: expected videos of one action each"):
+            pack(what, "synthetic", "val-course", tmp_path, 64, Console(quiet=True))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError, match="actions: expected videos of one action each"):
+        measure_actions(None, source, torch.device("cpu"), protocol_of("ours", "synthetic"))
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "pack.json").write_text("{}")
+    with pytest.raises(UserError, match="train-course: is never packed; give a file of motion capture"):
+        open_data("synthetic", tmp_path, "train-course")
+    for split in ("train-", "course", "train-both"):
+        with pytest.raises(UserError, match="unknown split"):
+            open_data("synthetic", None, split)
+
+
+def test_captured_movements_are_in_courses_too(shared):
+    motions = shared / "data" / "mocap" / "motions.npz"
+    course = open_data("synthetic", motions, "train-course", 4)
+    assert course.actions == open_data("synthetic", motions, "train-both", 4).actions
+    assert course.motions is not None and set(course.motions.actions) <= set(ACTIONS)
+    assert {len(course[i]) for i in range(4)} == {360}
+
+
+def test_actions_by_frame_stand_alone():
+    track = open_data("synthetic", None, "val-course", 1)[0]
+    with pytest.raises(ValueError, match="frame_actions"):
+        replace(track, action=3)
+    with pytest.raises(ValueError, match="frame_actions"):
+        replace(track, frame_actions=track.frame_actions[:-1])
 
 
 def test_a_movement_goes_over_into_the_next_by_the_shortest_way():

@@ -481,6 +481,22 @@ def test_a_stage_with_poses_alone_runs_or_says_why_not(roots, weights, tmp_path)
             Run(read_chain("penn-action.yaml", [*overrides, key])[-1], tmp_path / "other", QUIET)
 
 
+def test_knees_are_taught_by_a_stage_in_3d(roots, weights, tmp_path):
+    torch.manual_seed(0)
+    args = arguments("ntu", "paper", layout="pa16", width=16, blocks=1, size=32, frames=4)
+    save_weights(tmp_path / "w.safetensors", build(args)[0], args, {})
+    lost = []
+    for weight in (0, 1000):
+        changed = ("training.trains=all", "training.pose_weight=1", f"training.knee_weight={weight}")
+        run = stage("penn-action.yaml", roots, tmp_path / "w.safetensors", tmp_path / str(weight), *changed)
+        lost.append(take_steps(run, 1)[0][1])
+    assert lost[1] > 1.01 * lost[0]
+    with pytest.raises(UserError, match="knee_weight: expected a network in 3D"):
+        stage("penn-action.yaml", roots, weights, tmp_path / "flat", *changed)
+    with pytest.raises(UserError, match=r"training\.knee_weight: expected at least 0"):
+        stage("penn-action.yaml", roots, weights, tmp_path / "less", "training.knee_weight=-1")
+
+
 def test_a_mix_may_have_two_splits_of_one_set(roots, weights, tmp_path):
     poses = "data.poses={penn-action: {split: all, share: 2}, more: {set: penn-action, split: test}}"
     run = stage("penn-action.yaml", roots, weights, tmp_path, "training.kept=true", poses, "training.batch=8")

@@ -152,6 +152,11 @@ class Track:
         count = len(self.boxes)
         _check(self.boxes.shape == (count, 3), f"{self.name}: boxes", "(F, 3)", self.boxes.shape)
         _check_joints(self.name, self.joints, self.valid, self.depth_valid, (count, len(self.layout)))
+        by_frame = self.frame_actions
+        _check(
+            by_frame is None or (self.action is None and by_frame.shape == (count,)),
+            f"{self.name}: frame_actions", "(F,) and no action", None if by_frame is None else by_frame.shape,
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.boxes)

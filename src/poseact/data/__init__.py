@@ -45,6 +45,7 @@ def open_data(
     splits ``train-both``, ``val-both`` and ``test-both`` show movements of both kinds, without captured waves
     whose hands are still; ``train-course`` and so on films of one movement after the other, of both kinds
     where there is such a file.
+    Films of a course have 12 s.
     ``count``, ``frames``: the number of synthetic videos, and the length of each; 1 is quickest for
     stills; packed ones are as they were packed. ``photographs``: a folder of pictures for what is behind
     synthetic people. Raises `UserError` on an unknown name or split, or a missing folder.
@@ -54,6 +55,8 @@ def open_data(
     if root is not None and is_pack(root, split):
         return open_pack(root, name, split)
     if root is not None and (packed := packed_splits(root)):
+        if split.endswith("-course"):
+            raise UserError(f"{split}: is never packed; give a file of motion capture in the place of {root}")
         raise UserError(
             f"{root}: expected a pack of the split {split!r}, found packs of {', '.join(packed)}; "
             f"pack {split!r} into the same folder too"

@@ -38,6 +38,17 @@ def is_tracks(source: object) -> TypeIs[TrackSource]:
     return hasattr(source, "actions")  # not lengths, which may take a while to count
 
 
+def refuse_changing(source: object, what: str) -> None:
+    """Raise `UserError` for a data set whose videos show several actions (`Track.frame_actions`).
+
+    ``what``: what it cannot be used for.
+    """
+    if getattr(source, "changing", False):
+        raise UserError(
+            f"{what}: expected videos of one action each, got films of several; take another split"
+        )
+
+
 FPS = 30.0
 """Frames a second where a data set does not tell: of NTU RGB+D and most cameras."""
 

@@ -106,6 +106,7 @@ class _ChosenTracks:
         self.source, self.indices, self.swap_sides = source, indices, swap_sides
         self.layout, self.actions = source.layout, source.actions
         self.mirrored = getattr(source, "mirrored", False)
+        self.changing = getattr(source, "changing", False)
 
     @property
     def fps(self) -> float:
@@ -208,7 +209,7 @@ def drawn(loader: Iterable[_T]) -> Iterator[_T]:
             raise
         raise UserError(
             f"a process that prepares batches was lost ({str(error).splitlines()[0]}), often for want of "
-            "memory; lower training.workers: the same command goes on"
+            "memory; free some, or lower training.workers: the same command goes on"
         ) from None
 
 

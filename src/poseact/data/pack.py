@@ -28,7 +28,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from poseact.data.clips import TrackSource, frame_rate, is_tracks
+from poseact.data.clips import TrackSource, frame_rate, is_tracks, refuse_changing
 from poseact.data.images import decode_image, write_whole
 from poseact.data.loading import SampleSource
 from poseact.errors import UserError
@@ -60,8 +60,9 @@ def pack(
 
     ``size``: the most pixels that a person's box keeps along its side. ``raw``: plain pixels instead
     of JPEG. ``origin``: in words, where ``source`` came from. Raises `UserError` where the folder holds
-    another pack.
+    another pack, and for films of several actions, which it does not keep.
     """
+    refuse_changing(source, "pack")
     folder = out / split
     kind = "tracks" if is_tracks(source) else "stills"
     about = {
@@ -288,8 +289,6 @@ def _joined(key: str, values: list[Any], joints: int) -> npt.NDArray[Any]:
 def _packed(item: Sample | Track, size: int, raw: bool) -> tuple[dict[str, Any], list[bytes]]:
     """One item's row of the index, in the pixels of its crops, and the crops."""
     person = _as_track(item)
-    if person.frame_actions is not None:
-        raise UserError(f"{person.name}: its action changes, which a pack cannot hold; use the set unpacked")
     transform = _window(person, size)
     scale = transform.size / transform.window
     crops = []

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from poseact.data.actions import mirrored_actions
 from poseact.data.augment import Example, example
-from poseact.data.clips import TrackSource, clip, is_tracks, released_slots
+from poseact.data.clips import TrackSource, clip, is_tracks, refuse_changing, released_slots
 from poseact.data.loading import DAMAGED_SHARE
 from poseact.data.penn_action import ClipKey, PennAction, read_predicted_boxes
 from poseact.errors import UserError
@@ -131,6 +131,7 @@ def measure_actions(
     `UserError` where over 1 % of the videos are unreadable, on labels that the network does not have, and
     where the network answers what is not finite.
     """
+    refuse_changing(source, "actions")
     boxes = _authors_boxes(source) if protocol.boxes == "authors" else {}
     source = _in_labels_of(network, source)
     start = time.monotonic()

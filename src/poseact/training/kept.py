@@ -122,22 +122,30 @@ class PosesAlone:
 
     def __getitem__(self, i: int) -> Track:
         if i not in self._tracks:
-            track = self.source[i]
-            own = track.layout
-            joints = convert(track.joints.astype(np.float32), own, self.layout, axis=1)
-            valid = convert(track.valid, own, self.layout, axis=1)
-            depth_valid = convert(track.depth_valid, own, self.layout, axis=1)
-            self._tracks[i] = replace(
-                track, frames=_NoPictures(len(track)), joints=joints, valid=valid, depth_valid=depth_valid,
-                layout=self.layout, camera=None,
-            )  # fmt: skip
+            self._tracks[i] = self.read(i)
         return self._tracks[i]
 
+    def read(self, i: int) -> Track:
+        """Track ``i``, read anew; raises `UserError` where it cannot be read."""
+        track = self.source[i]
+        own = track.layout
+        joints = convert(track.joints.astype(np.float32), own, self.layout, axis=1)
+        valid = convert(track.valid, own, self.layout, axis=1)
+        depth_valid = convert(track.depth_valid, own, self.layout, axis=1)
+        return replace(
+            track, frames=_NoPictures(len(track)), joints=joints, valid=valid, depth_valid=depth_valid,
+            layout=self.layout, camera=None,
+        )  # fmt: skip
+
     def gather(self, console: Console) -> None:
-        """Read all that are not remembered, on all cores; raises `UserError` where one cannot be read."""
+        """Read all that are not remembered, in as many processes as torch has threads.
+
+        Raises `UserError` where one cannot be read.
+        """
         missing = [i for i in range(len(self)) if i not in self._tracks]
+        workers = min(torch.get_num_threads(), len(missing))
         loader = DataLoader(
-            _Attempted(self), batch_size=None, sampler=missing, num_workers=torch.get_num_threads(),
+            _Attempted(self), batch_size=None, sampler=missing, num_workers=workers,
             worker_init_fn=single_threaded,
         )  # fmt: skip
         shown = track(drawn(loader), "poses alone", len(missing), console=console, disable=not missing)
@@ -155,7 +163,7 @@ class _Attempted(Dataset[Any]):
 
     def __getitem__(self, i: int) -> Track | UserError:
         try:
-            return self.tracks[i]
+            return self.tracks.read(i)
         except UserError as error:
             return error
 

@@ -18,19 +18,23 @@ DEPTH_SIDES = DEPTH_RANGE_MM / 1000 / REFERENCE_SIDE_M
 ALLOWED = 0.13
 """The sine up to which a knee may be bent the other way: a few degrees, and hips that are turned outwards."""
 
+_LEAST = 0.02
+"""Sides of the crop; what is shorter is not brought to length 1: its direction would have a huge gradient."""
+
 
 def knee_bends(pose: Tensor, layout: Layout) -> Tensor:
     """How far each knee is bent about the axis of the hips: (..., J, 3) to (..., 2), right and left.
 
     ``pose``: x to the right, y down, z away, all in one unit. The sine of the angle from thigh to shank,
-    1 at a right angle; below 0 where the knee bends forward, as no knee does.
+    1 at a right angle; below 0 where the knee bends forward, as no knee does. Nearer to 0 where the hips, or
+    the ends of a bone, are less than 0.02 apart.
     """
     hips = {side: pose[..., layout.index(f"{side}_hip"), :] for side in ("right", "left")}
-    axis = F.normalize(hips["left"] - hips["right"], dim=-1, eps=1e-6)
+    axis = F.normalize(hips["left"] - hips["right"], dim=-1, eps=_LEAST)
     bends = []
     for side, hip in hips.items():
         knee, ankle = (pose[..., layout.index(f"{side}_{name}"), :] for name in ("knee", "ankle"))
-        thigh, shank = (F.normalize(v, dim=-1, eps=1e-6) for v in (knee - hip, ankle - knee))
+        thigh, shank = (F.normalize(v, dim=-1, eps=_LEAST) for v in (knee - hip, ankle - knee))
         bends.append((axis * torch.linalg.cross(thigh, shank)).sum(-1))
     return torch.stack(bends, -1)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from poseact.network.pose import drawn_maps
 from poseact.network.soft_argmax import Grid
-from poseact.skeleton import PA16, Layout
+from poseact.skeleton import Layout
 from poseact.structures import ActionOutput, PoseOutput
 from poseact.training.knees import knees_known, wrong_knees
 
@@ -100,12 +100,12 @@ def poses_loss(
     kind: Grid = "centres",
     depth_weight: float = 1.0,
     knee_weight: float = 0.0,
-    layout: Layout = PA16,
+    layout: Layout | None = None,
 ) -> Tensor:
     """The pose losses of all blocks, added: every block is supervised. ``count``: see `counts`.
 
     ``kind``: where the network reads the cells of its maps; ``depth_weight``: see `pose_loss`;
-    ``knee_weight``: of `knee_loss`, for poses in 3D; ``layout``: of the joints.
+    ``knee_weight``: of `knee_loss`, for poses in 3D, whose joints are those of ``layout``.
     """
     total = labels["pose"].new_zeros(())
     for block in blocks:
@@ -114,6 +114,7 @@ def poses_loss(
         if heat_map_weight:
             total = total + heat_map_weight * heat_map_loss(block, labels, count[0], kind)
         if knee_weight:
+            assert layout is not None
             total = total + knee_weight * knee_loss(block, labels, count[0], layout)
     return total * frame_share(labels)
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from poseact.data import NAMES, SYNTHETIC_FRAMES, open_data
-from poseact.data.clips import TrackSource, is_tracks
+from poseact.data.clips import TrackSource, is_tracks, refuse_changing
 from poseact.data.loading import SampleSource, chosen
 from poseact.errors import UserError
 from poseact.export.network import ExportedNetwork
@@ -53,8 +53,8 @@ def open_sets(recipe: Recipe) -> Sets:
     not match.
     """
     damaged: list[str] = []
-    train = [_open(recipe, part.set or name, part, damaged) for name, part in recipe.data.train.items()]
-    poses = [_open(recipe, part.set or name, part, damaged) for name, part in recipe.data.poses.items()]
+    train = [_open(recipe, f"train.{name}", part, damaged) for name, part in recipe.data.train.items()]
+    poses = [_open(recipe, f"poses.{name}", part, damaged) for name, part in recipe.data.poses.items()]
     of_poses = tuple(source for source in poses if is_tracks(source))
     if len(of_poses) < len(poses):
         raise UserError(f"data.poses: expected sets of videos alone, got {', '.join(recipe.data.poses)}")
@@ -62,7 +62,10 @@ def open_sets(recipe: Recipe) -> Sets:
     source = open_data(scored.set, _root(recipe, scored.set), scored.split, scored.count)
     damaged += getattr(source, "damaged", ())
     validation = chosen(source, scored.count)
-    names = [*recipe.data.train, *recipe.data.poses, scored.set]
+    if recipe.learns_actions:
+        refuse_changing(validation, "data.validation")
+    parts = [*recipe.data.train.items(), *recipe.data.poses.items()]
+    names = [*(part.set or name for name, part in parts), scored.set]
     for name, opened in zip(names, [*train, *poses, validation], strict=True):
         if len(opened) == 0:
             raise UserError(f"{name}: the split is empty; choose another one")
@@ -71,17 +74,18 @@ def open_sets(recipe: Recipe) -> Sets:
                 f"{name}: expected videos, to learn actions, got stills; packed with --frames 1? Give this "
                 f"stage another folder: {recipe.name}:roots.{name}=DIR"
             )
-    shares = [part.share for part in (*recipe.data.train.values(), *recipe.data.poses.values())]
+    shares = [part.share for _, part in parts]
     labels = _labels(recipe, train, [*poses, validation])
     return Sets(train, shares, validation, labels, tuple(dict.fromkeys(damaged)), of_poses)
 
 
-def _open(recipe: Recipe, name: str, part: TrainingSet, damaged: list[str]) -> SampleSource | TrackSource:
-    """One data set to train on; what could not be opened of it is added to ``damaged``."""
+def _open(recipe: Recipe, key: str, part: TrainingSet, damaged: list[str]) -> SampleSource | TrackSource:
+    """One data set to train on, at ``key`` of ``data``; what could not be opened is added to ``damaged``."""
+    name = part.set or key.partition(".")[2]
     frames = SYNTHETIC_FRAMES if recipe.recognises else 1
     source = open_data(name, _root(recipe, name), part.split, part.count, frames)
     if part.swap_sides and not is_tracks(source):
-        raise UserError(f"data.train.{name}.swap_sides: has no meaning for stills; leave it out")
+        raise UserError(f"data.{key}.swap_sides: has no meaning for stills; leave it out")
     if absent := getattr(source, "absent", ()):
         raise UserError(
             f"{_root(recipe, name)}: no video of {', '.join(absent)} in {part.split}, but in another "

@@ -46,7 +46,7 @@ class Courses:
     As a data set of tracks: each film's first ``seconds``, its actions by frame.
     """
 
-    layout, fps, actions = FIGURE36, FPS, ACTIONS
+    layout, fps, actions, changing = FIGURE36, FPS, ACTIONS, True
 
     def __init__(
         self,
