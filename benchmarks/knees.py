@@ -25,9 +25,9 @@ from poseact.inference.predictor import BATCH, ready
 from poseact.network import MultitaskNetwork, to_input
 from poseact.skeleton import Layout
 from poseact.structures import Image
-from poseact.training.knees import in_sides, knee_bends
+from poseact.training.knees import in_sides, knee_bends, leg_bones
 from poseact.visual.sheet import contact_sheet
-from poseact.visual.space import draw_space
+from poseact.visual.space import BACKGROUND, draw_space
 from poseact.weights import load_model
 
 BENT, ABOUT_HIPS = math.radians(25), 0.3
@@ -53,21 +53,17 @@ def answered(network: MultitaskNetwork, root: Path) -> tuple[list[Image], torch.
 
 def wrong_people(poses: torch.Tensor, layout: Layout) -> torch.Tensor:
     """Who has a knee that bends the wrong way: (N,) bool."""
-    wrong = torch.zeros(len(poses), dtype=torch.bool)
-    for side, about_hips in zip(("right", "left"), knee_bends(poses, layout).unbind(-1), strict=True):
-        hip, knee, ankle = (poses[:, layout.index(f"{side}_{name}")] for name in ("hip", "knee", "ankle"))
-        thigh, shank = (F.normalize(v, dim=-1) for v in (knee - hip, ankle - knee))
-        sine = torch.linalg.cross(thigh, shank).norm(dim=-1)
-        bend = torch.atan2(sine, (thigh * shank).sum(-1))
-        wrong |= (bend > BENT) & (about_hips < -ABOUT_HIPS * sine)
-    return wrong
+    thigh, shank = (F.normalize(bone, dim=-1) for bone in leg_bones(poses, layout))
+    sine = torch.linalg.cross(thigh, shank).norm(dim=-1)
+    bend = torch.atan2(sine, (thigh * shank).sum(-1))
+    return ((bend > BENT) & (knee_bends(poses, layout) < -ABOUT_HIPS * sine)).any(-1)
 
 
 def drawn(crop: Image, pose: torch.Tensor, layout: Layout, wrong: bool) -> list[Image]:
     metres = (pose - pose[layout.index("pelvis")]).numpy() * REFERENCE_SIDE_M
     pictures = [crop]
     for turn in TURNS:
-        canvas = np.full((256, 192, 3), 24, np.uint8)
+        canvas = np.full((256, 192, 3), BACKGROUND, np.uint8)
         draw_space(canvas, metres[None], np.ones((1, len(layout)), bool), layout, turn)
         pictures.append(canvas)
     if wrong:

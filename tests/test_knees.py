@@ -109,6 +109,11 @@ def test_the_loss_is_added_with_its_weight_in_every_block():
         poses_loss((out, out), labels, count, 0, knee_weight=w, layout=PA16).item() for w in (0.0, 3.0)
     )
     assert taught - plain == pytest.approx(6 * knee_loss(out, labels, count[0], PA16).item(), rel=1e-4)
+
+
+def test_hips_that_coincide_have_no_huge_gradient():
+    labels = labelled(1)
+    count = counts([labels])
     profile = in_crop(standing(-60.0))[None].clone()
     profile[:, PA16.index("left_hip")] = profile[:, HIP] + 1e-4
     seen = answer(profile)

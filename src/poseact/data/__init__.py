@@ -43,12 +43,11 @@ def open_data(
 
     ``root``: its folder; for ``synthetic`` a file of motion capture, or None for procedural actions; the
     splits ``train-both``, ``val-both`` and ``test-both`` show movements of both kinds, without captured waves
-    whose hands are still; ``train-course`` and so on films of one movement after the other, of both kinds
-    where there is such a file.
-    Films of a course have 12 s.
+    whose hands are still; ``train-course`` and so on films of 12 s of one movement after the other, of both
+    kinds where there is such a file.
     ``count``, ``frames``: the number of synthetic videos, and the length of each; 1 is quickest for
     stills; packed ones are as they were packed. ``photographs``: a folder of pictures for what is behind
-    synthetic people. Raises `UserError` on an unknown name or split, or a missing folder.
+    synthetic people; neither ``frames`` nor these are asked for films of a course. Raises `UserError` on an unknown name or split, or a missing folder.
     """
     if name not in NAMES:
         raise UserError(f"unknown data set {name!r}; expected one of {', '.join(NAMES)}")

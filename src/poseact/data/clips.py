@@ -21,6 +21,7 @@ class TrackSource(Protocol):
     """What every data set of videos is: tracks, the layout of their joints, and the action labels.
 
     ``lengths``: how many frames each track has, known without reading all annotations.
+    Some have ``fps`` too (see `frame_rate`), or ``changing``: True where a video shows several actions.
     """
 
     @property

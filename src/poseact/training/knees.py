@@ -1,7 +1,7 @@
 """Knees bend one way: what 3D poses of photographs can be taught where no depth is annotated.
 
 Ours, not the paper's, after the loss for illegal angles of Dabral et al., Learning 3D Human Pose from
-Structure and Motion (ECCV 2018, section 4.2).
+Structure and Motion (ECCV 2018).
 """
 
 from __future__ import annotations
@@ -17,9 +17,21 @@ DEPTH_SIDES = DEPTH_RANGE_MM / 1000 / REFERENCE_SIDE_M
 """z from 0 to 1, in sides of the crop: the unit of x and y."""
 ALLOWED = 0.13
 """The sine up to which a knee may be bent the other way: a few degrees, and hips that are turned outwards."""
-
+_SIDES = ("right", "left")
 _LEAST = 0.02
 """Sides of the crop; what is shorter is not brought to length 1: its direction would have a huge gradient."""
+
+
+def leg_bones(pose: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Thighs and shanks (..., 2, 3), right and left, of poses (..., J, 3).
+
+    Raises ``ValueError`` where ``layout`` has no hips, knees or ankles.
+    """
+    hips, knees, ankles = (
+        pose[..., [layout.index(f"{side}_{joint}") for side in _SIDES], :]
+        for joint in ("hip", "knee", "ankle")
+    )
+    return knees - hips, ankles - knees
 
 
 def knee_bends(pose: Tensor, layout: Layout) -> Tensor:
@@ -27,26 +39,21 @@ def knee_bends(pose: Tensor, layout: Layout) -> Tensor:
 
     ``pose``: x to the right, y down, z away, all in one unit. The sine of the angle from thigh to shank,
     1 at a right angle; below 0 where the knee bends forward, as no knee does. Nearer to 0 where the hips, or
-    the ends of a bone, are less than 0.02 apart.
+    the ends of a bone, are less than 0.02 apart. Raises ``ValueError`` as `leg_bones`.
     """
-    hips = {side: pose[..., layout.index(f"{side}_hip"), :] for side in ("right", "left")}
-    axis = F.normalize(hips["left"] - hips["right"], dim=-1, eps=_LEAST)
-    bends = []
-    for side, hip in hips.items():
-        knee, ankle = (pose[..., layout.index(f"{side}_{name}"), :] for name in ("knee", "ankle"))
-        thigh, shank = (F.normalize(v, dim=-1, eps=_LEAST) for v in (knee - hip, ankle - knee))
-        bends.append((axis * torch.linalg.cross(thigh, shank)).sum(-1))
-    return torch.stack(bends, -1)
+    across = pose[..., layout.index("left_hip"), :] - pose[..., layout.index("right_hip"), :]
+    axis, thigh, shank = (
+        F.normalize(v, dim=-1, eps=_LEAST) for v in (across.unsqueeze(-2), *leg_bones(pose, layout))
+    )
+    return (axis * torch.linalg.cross(thigh, shank)).sum(-1)
 
 
 def knees_known(known: Tensor, layout: Layout) -> Tensor:
     """Of which knees all that `knee_bends` looks at is known: (..., J) bool to (..., 2)."""
-    hips = known[..., layout.index("right_hip")] & known[..., layout.index("left_hip")]
-    legs = [
-        known[..., layout.index(f"{side}_knee")] & known[..., layout.index(f"{side}_ankle")]
-        for side in ("right", "left")
-    ]
-    return torch.stack(legs, -1) & hips.unsqueeze(-1)
+    hips = [layout.index(f"{side}_hip") for side in _SIDES]
+    legs = [[*hips, layout.index(f"{side}_knee"), layout.index(f"{side}_ankle")] for side in _SIDES]
+    whole: Tensor = known[..., legs].all(-1)
+    return whole
 
 
 def in_sides(pose: Tensor) -> Tensor:
