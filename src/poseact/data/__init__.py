@@ -47,7 +47,8 @@ def open_data(
     kinds where there is such a file.
     ``count``, ``frames``: the number of synthetic videos, and the length of each; 1 is quickest for
     stills; packed ones are as they were packed. ``photographs``: a folder of pictures for what is behind
-    synthetic people; neither ``frames`` nor these are asked for films of a course. Raises `UserError` on an unknown name or split, or a missing folder.
+    synthetic people; films of a course have neither. Raises `UserError` on an unknown name or split, or a
+    missing folder.
     """
     if name not in NAMES:
         raise UserError(f"unknown data set {name!r}; expected one of {', '.join(NAMES)}")

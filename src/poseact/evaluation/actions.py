@@ -128,8 +128,8 @@ def measure_actions(
     """Every video of the set through the network, by the protocol's clips, crops, boxes and poses.
 
     Shared out where `torch.distributed` runs: each process returns the same whole answer. Raises
-    `UserError` where over 1 % of the videos are unreadable, on labels that the network does not have, on films
-    of several actions, and where the network answers what is not finite.
+    `UserError` where over 1 % of the videos are unreadable, on labels that the network does not have, on
+    films of several actions, and where the network answers what is not finite.
     """
     refuse_changing(source, "actions")
     boxes = _authors_boxes(source) if protocol.boxes == "authors" else {}

@@ -42,18 +42,17 @@ def knee_bends(pose: Tensor, layout: Layout) -> Tensor:
     the ends of a bone, are less than 0.02 apart. Raises ``ValueError`` as `leg_bones`.
     """
     across = pose[..., layout.index("left_hip"), :] - pose[..., layout.index("right_hip"), :]
-    axis, thigh, shank = (
-        F.normalize(v, dim=-1, eps=_LEAST) for v in (across.unsqueeze(-2), *leg_bones(pose, layout))
-    )
-    return (axis * torch.linalg.cross(thigh, shank)).sum(-1)
+    axis = F.normalize(across, dim=-1, eps=_LEAST).unsqueeze(-2)
+    thigh, shank = (F.normalize(bone, dim=-1, eps=_LEAST) for bone in leg_bones(pose, layout))
+    normal: Tensor = torch.linalg.cross(thigh, shank)
+    return (axis * normal).sum(-1)
 
 
 def knees_known(known: Tensor, layout: Layout) -> Tensor:
     """Of which knees all that `knee_bends` looks at is known: (..., J) bool to (..., 2)."""
     hips = [layout.index(f"{side}_hip") for side in _SIDES]
     legs = [[*hips, layout.index(f"{side}_knee"), layout.index(f"{side}_ankle")] for side in _SIDES]
-    whole: Tensor = known[..., legs].all(-1)
-    return whole
+    return known[..., legs].all(-1)
 
 
 def in_sides(pose: Tensor) -> Tensor:
