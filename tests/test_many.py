@@ -88,7 +88,7 @@ def test_one_video_once_and_not_again(tmp_path):
     with pytest.raises(UserError, match="expected results for task 'other', found those for 'means'"):
         predict_many([source], out, Brightness(log), task="other")
     fake.write(source, FRAMES + 3)
-    with pytest.raises(UserError, match="for bytes"):
+    with pytest.raises(UserError, match="for file"):
         predict_many([source], out, Brightness(log), task="means")
 
 

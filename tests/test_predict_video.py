@@ -26,7 +26,7 @@ from poseact.cli import main
 from poseact.errors import UserError
 from poseact.inference import run
 from poseact.inference.files import predict_pictures
-from poseact.inference.run import RunOptions, VideoTask, predict_video
+from poseact.inference.run import MARK, RunOptions, VideoTask, predict_video
 from poseact.inference.stream import Options, Stream
 from poseact.network import arguments, build
 from poseact.results import OUTPUTS, Gap
@@ -93,6 +93,12 @@ def joints_of(folder):
         return {"csv": table, "json": coco, "npz": arrays["joints"]}, arrays["frame"], arrays["person"]
 
 
+def names(folder):
+    """What a user sees in a folder of results, beside the mark."""
+    assert (folder / MARK).exists()
+    return sorted(path.name for path in folder.iterdir() if path.name != MARK)
+
+
 def pixels(path):
     return [image for _, image in fake.decode(path)]
 
@@ -100,7 +106,7 @@ def pixels(path):
 def test_a_result_folder_holds_everything_and_nothing_else(done):
     out, summary = done
     expected = {name for name in OUTPUTS.values() if "-N" not in name} | {"person-1.bvh", "person-2.bvh"}
-    assert {path.name for path in out.iterdir()} == expected == {path.name for path in summary.written}
+    assert set(names(out)) == expected == {path.name for path in summary.written}
     assert (summary.frames, summary.answered, summary.people, summary.gaps) == (COUNT, COUNT, 2, ())
 
 
@@ -205,7 +211,7 @@ def test_a_run_that_is_gone_on_with_agrees_with_how_it_began(video, flat, option
 def test_only_what_is_asked_for(video, flat, options, tmp_path):
     network = load_model(flat)
     summary = predict_video(video, network, tmp_path, replace(options, only=("npz",)))
-    assert [path.name for path in tmp_path.iterdir()] == ["results.npz"] == [p.name for p in summary.written]
+    assert names(tmp_path) == ["results.npz"] == [p.name for p in summary.written]
     with np.load(tmp_path / "results.npz") as arrays:
         assert "metres" not in arrays and "action" not in arrays
     with pytest.raises(UserError, match="avi"):
@@ -363,7 +369,7 @@ def test_the_command_tells_what_it_did(video, weights, tmp_path, capsys):
     told = capsys.readouterr().out
     assert "device: " in told and f"{COUNT} frames" in told and "2 people" in told
     assert str(tmp_path / "person-2.bvh") in told and "probability" in told
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["joints.csv", "person-1.bvh", "person-2.bvh"]
+    assert names(tmp_path) == ["joints.csv", "person-1.bvh", "person-2.bvh"]
 
 
 @pytest.mark.parametrize("wrong, told", [
@@ -421,6 +427,36 @@ def test_a_live_source_ends_with_all_results_when_interrupted(flat, tmp_path, mo
     assert (summary.frames, summary.answered) == (12, 12) and len(pixels(tmp_path / "overlay.mp4")) == 12
     again = predict_video("rtsp://camera/1", Bright(), tmp_path / "again", RunOptions(FP32))
     assert again.frames == 12, "a live source begins anew"
+
+
+def test_a_live_source_ends_with_all_results_when_something_fails(tmp_path, monkeypatch):
+    from fakes import people
+
+    source = people.source([picture(160, 120)] * 50, live=True)
+    monkeypatch.setattr(run, "open_source", lambda place: source)
+    add = Stream.add
+
+    def fails(self, frames):
+        if frames[0].number == 12:
+            raise RuntimeError("out of luck")
+        return add(self, frames)
+
+    monkeypatch.setattr(Stream, "add", fails)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        predict_video("rtsp://camera/1", Bright(), tmp_path, RunOptions(FP32))
+    assert len(pixels(tmp_path / "overlay.mp4")) == 12 and (tmp_path / "index.html").exists()
+
+
+def test_a_live_source_is_saved_each_second_however_few_frames_are_looked_at(tmp_path, monkeypatch):
+    """Two of ten frames a second."""
+    from fakes import people
+
+    source = people.source([picture(160, 120)] * 8, live=True, lost=4)
+    monkeypatch.setattr(run, "open_source", lambda place: source)
+    save, saved = run._Record.save, []
+    monkeypatch.setattr(run._Record, "save", lambda self: saved.append(self.frames) or save(self))
+    predict_video("rtsp://camera/1", Bright(), tmp_path, RunOptions(FP32, only=("csv",)))
+    assert saved == [3, 5, 7, 8]
 
 
 def test_a_recording_is_replaced_by_nothing(video, tmp_path, monkeypatch):
@@ -531,13 +567,37 @@ def test_two_processes_do_not_write_into_one_folder(video, flat, options, tmp_pa
             return super().estimate(frames)
 
     done = predict_video(video, Second(), tmp_path, RunOptions(FP32, options.boxes, only=("csv",)))
-    assert inside and done.frames == COUNT and [path.name for path in tmp_path.iterdir()] == ["joints.csv"]
+    assert inside and done.frames == COUNT and names(tmp_path) == ["joints.csv"]
 
 
 def test_a_folder_that_is_begun_anew_is_no_longer_finished(video, flat, options, tmp_path):
-    (tmp_path / "done.json").write_text("{}")
+    for name in ("done.json", MARK):
+        (tmp_path / name).write_text("{}")
     VideoTask(str(flat), RunOptions(FP32, options.boxes, only=("csv",)))(video, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["joints.csv"]
+    assert names(tmp_path) == ["joints.csv"]
+
+
+@pytest.mark.parametrize("name", ["index.html", "person-3.bvh", "joints.csv"])
+def test_what_is_not_ours_is_not_deleted(video, flat, options, tmp_path, name):
+    place = tmp_path / name
+    place.write_text("mine")
+    for _ in range(2):  # a run that was refused has left no mark
+        with pytest.raises(UserError, match=f"{name}: would be written over"):
+            predict_video(video, load_model(flat), tmp_path, RunOptions(FP32, options.boxes, only=("npz",)))
+    assert place.read_text() == "mine" and [path.name for path in tmp_path.iterdir()] == [name]
+    (tmp_path / name).rename(tmp_path / "other.html")
+    predict_video(video, load_model(flat), tmp_path, RunOptions(FP32, options.boxes, only=("npz",)))
+    assert names(tmp_path) == ["other.html", "results.npz"]
+
+
+def test_a_picture_of_somebody_else_is_not_written_over(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), picture(160, 120))
+    (tmp_path / "a.png.png").write_text("mine")
+    with pytest.raises(UserError, match=r"a\.png\.png: would be written over"):
+        predict_pictures(tmp_path / "a.png", Bright(), tmp_path, RunOptions(FP32))
+    assert (tmp_path / "a.png.png").read_text() == "mine"
+    predict_pictures(tmp_path / "a.png", Bright(), tmp_path, RunOptions(FP32, only=("csv",)))
+    assert (tmp_path / "a.png.png").read_text() == "mine" and (tmp_path / "joints.csv").exists()
 
 
 def test_a_task_answers_what_the_summary_of_many_videos_tells(video, flat, options, tmp_path):
@@ -677,5 +737,42 @@ def test_pictures_share_the_chain(tmp_path):
     (found,) = content["annotations"]
     corners = np.array(found["keypoints"]).reshape(16, 3)[[0, 15], :2]
     assert np.abs(corners - [[140, 70], [180, 170]]).max() < 4
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"a.png.png", "b.png.png", "keypoints.json", "joints.csv", "results.npz", "index.html"}
+    written = ["a.png.png", "b.png.png", "index.html", "joints.csv", "keypoints.json", "results.npz"]
+    assert names(tmp_path / "out") == written
+
+
+def test_pictures_that_are_interrupted_have_the_results_of_those_before(tmp_path, monkeypatch, capsys):
+    for i in range(6):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), picture(160, 120))
+    add, at = Stream.add, []
+
+    def stopped(self, frames):
+        if frames[0].number == at[0]:
+            raise KeyboardInterrupt
+        return add(self, frames)
+
+    monkeypatch.setattr(Stream, "add", stopped)
+    for number in (4, 0):
+        at[:] = [number]
+        with pytest.raises(KeyboardInterrupt):
+            predict_pictures(tmp_path, Bright(), tmp_path / f"out{number}", RunOptions(FP32), Console())
+    assert "stopped after 4 of 6 pictures" in capsys.readouterr().out
+    content = json.loads((tmp_path / "out4" / "keypoints.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == ["0.png", "1.png", "2.png", "3.png"]
+    assert len(content["annotations"]) == 4 and names(tmp_path / "out0") == []
+
+
+def test_an_overlay_that_cannot_be_written_costs_no_table(tmp_path):
+    long = "a" * 246 + ".png"  # a temporary name for its overlay is longer than file systems take
+    for name in (long, "b.png"):
+        cv2.imwrite(str(tmp_path / name), picture(160, 120))
+    summary = predict_pictures(tmp_path, Bright(), tmp_path / "out", RunOptions(FP32))
+    assert summary.answered == 2 and len(summary.messages) == 1 and "not written" in summary.messages[0]
+    assert {"b.png.png", "joints.csv"} < set(names(tmp_path / "out"))
+
+
+def test_pictures_have_no_timeline(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), picture(160, 120))
+    with pytest.raises(UserError, match="only timeline,bvh: expected something that pictures have"):
+        predict_pictures(tmp_path, Bright(), tmp_path / "out", RunOptions(FP32, only=("timeline", "bvh")))
+    assert not (tmp_path / "out").exists()

@@ -102,6 +102,22 @@ def test_a_flicker_is_dropped_and_what_it_parted_is_joined():
     assert spans(find_segments(answered("w" * 10 + "rrr" + "w" * 10), 1)) == [("walk", 0, 22)]
 
 
+def test_a_flicker_in_the_middle_of_an_action_leaves_it_whole():
+    """Neither half is long enough by itself."""
+    assert spans(find_segments(answered("w" * 8 + "rr" + "w" * 8), 1)) == [("walk", 0, 17)]
+    assert spans(find_segments(answered("w" * 8 + "r" * 6 + "w" * 8), 1)) == []
+
+
+def test_segments_of_uneven_frames_end_before_the_next_begins_and_last_through_no_pause():
+    """Ten frames a second, and a pause of 30 seconds; the mean rate is 1.2 a second."""
+    results = answered("w" * 20 + "r" * 15 + "w" * 15)
+    times = np.arange(50) / 10 + 30 * (np.arange(50) >= 35)
+    results.rows["time_s"] = times
+    walk, run, again = find_segments(replace(results, fps=49 / times[-1]), 1)
+    assert (walk.end_s, run.start_s) == (pytest.approx(2.0), pytest.approx(2.0))
+    assert run.end_s == pytest.approx(3.4 + times[-1] / 49) and again.start_s == pytest.approx(33.5)
+
+
 def test_short_parts_that_belong_together_are_not_dropped():
     assert spans(find_segments(answered("www..www..www"), 1)) == [("walk", 0, 12)]
 

@@ -1,5 +1,6 @@
 """Frames from pictures, videos, addresses and cameras."""
 
+import math
 import threading
 import time
 from functools import partial
@@ -12,7 +13,7 @@ from fakes import video as fake
 
 from poseact.errors import UserError
 from poseact.inference import source as module
-from poseact.inference.source import CAMERA_FPS, _rate, _StreamClock, open_source, source_kind
+from poseact.inference.source import CAMERA_FPS, _rate, _shown, _StreamClock, open_source, source_kind
 from poseact.video import VideoFile
 
 
@@ -236,6 +237,23 @@ def test_a_streams_clock_may_jump():
     assert [clock.tell(*each) for each in stream] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
     clock = _StreamClock()  # pictures of five seconds each, read at once
     assert [clock.tell(5.0 * i, 0.0) for i in range(3)] == [0, 5, 10]
+    clock = _StreamClock(math.inf)  # of a file: its pauses are its own
+    assert [clock.tell(t, now) for t, now in ((0.08, 0), (20.0, 0.08), (0.0, 20.0))] == pytest.approx(
+        [0, 19.92, 39.84]
+    )
+
+
+def test_an_address_is_shown_without_its_secrets(monkeypatch):
+    assert _shown("rtsp://me:se@cret@cam:554/1/a?token=x#y") == "rtsp://cam:554/1/a"
+    assert _shown("http://cam") == "http://cam" and _shown("http://cam?key=1") == "http://cam"
+    with pytest.raises(UserError) as error:
+        open_source("rtsp://me:secret@127.0.0.1:9/a?key=hidden")
+    assert "secret" not in str(error.value) and "hidden" not in str(error.value)
+
+
+def test_a_number_that_is_no_camera():
+    with pytest.raises(UserError, match="20240101123456: no such file, and no number of a camera"):
+        open_source("20240101123456")
 
 
 def test_rates_that_no_camera_has():

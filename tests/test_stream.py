@@ -22,6 +22,7 @@ from poseact.inference.boxes import (
     GivenBoxes,
     cut,
     find_boxes,
+    goes_on,
     holds,
     leaving,
     nearly_same,
@@ -146,6 +147,23 @@ def test_windows_of_a_camera_last_as_long_when_frames_are_lost():
         assert np.abs(found["action"][end] - whole.action[0].numpy()).max() < 1e-5
     stream = Stream(model, camera, Options(2, precision="fp32"), constant)
     assert (stream.window, stream.window_at(5.0)) == (15, 8)
+
+
+@pytest.mark.parametrize("pause, known", [(0.05, [*range(7, 20)]), (3.0, [7, *range(14, 20)])])
+def test_a_window_of_a_camera_that_stalls_is_not_known(pause, known):
+    """Frames a tenth of a second apart, T 8: after a stall, not until it is out of the window."""
+    model, images = network(), noise(20)
+    camera = people.source(images, live=True)
+    frames = [replace(f, time_s=f.time_s + pause * (f.number >= 8)) for f in camera.frames(0)]
+    found = rows(Stream(model, camera, EXACT, constant).add(frames))
+    assert found["frame"][found["action_known"]].tolist() == known
+
+
+def test_a_frame_of_a_camera_that_cannot_be_read_is_one_that_was_lost():
+    images = noise(20)
+    images[12] = None
+    found = rows(answered(Stream(network(), people.source(images, live=True), EXACT, constant)))
+    assert found["frame"][found["action_known"]].tolist() == [i for i in range(7, 20) if i != 12]
 
 
 def test_a_frame_costs_one_crop(monkeypatch):
@@ -367,6 +385,14 @@ def test_pictures_that_share_a_number_keep_their_own_boxes(tmp_path):
     assert found["box"].tolist() == [[12 * i + 11.5, 29.5, 40] for i in range(4)]
 
 
+def test_a_person_who_comes_back_elsewhere_was_not_there_before(tmp_path):
+    path = tmp_path / "boxes.csv"
+    lines = [f"{i},1,{0 if i < 8 else 60},10,20,20" for i in range(30) if not 8 <= i < 12]
+    path.write_text("\n".join(["frame,person,x,y,width,height", *lines]))
+    found = rows(answered(Stream(network(), people.source(noise(30)), EXACT, GivenBoxes(path))))
+    assert np.unique(found["box"], axis=0).tolist() == [[9.5, 19.5, 20], [69.5, 19.5, 20]]
+
+
 def test_a_person_who_becomes_small_gets_a_smaller_crop(tmp_path):
     path = tmp_path / "boxes.csv"
     sides = [50] * 20 + [10] * 40
@@ -428,6 +454,32 @@ def test_nearly_the_same_box():
     assert not nearly_same(BOX, Box((48.0, 30.0), 60.0)) and not nearly_same(BOX, Box(BOX.centre, 68.0))
 
 
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (Box((4, 0), 10), True),
+        (Box((6, 0), 10), False),
+        (Box((0, 0), 7), True),
+        (Box((0, 0), 6.9), False),
+        (Box((0, 0), 14.2), True),
+        (Box((0, 0), 14.5), False),
+    ],
+)
+def test_whether_a_box_goes_on(other, same):
+    assert goes_on(Box((0, 0), 10), other) == same
+
+
+def test_somebody_who_is_found_far_away_is_not_drawn_towards_where_another_one_was():
+    images = [picture(60, 120)] * 25 + [picture(260, 120)] * 25
+    steady, plain = (
+        rows(answered(Stream(Bright(), people.source(images), Options(precision="fp32", smooth=smooth))))
+        for smooth in (True, False)
+    )
+    first = np.flatnonzero(plain["restarted"])
+    assert len(first) == 1 and np.array_equal(steady["restarted"], plain["restarted"])
+    assert np.abs(steady["joints"][first] - plain["joints"][first]).max() < 1e-6
+
+
 def test_boxes_from_files(tmp_path):
     table = tmp_path / "boxes.csv"
     table.write_text("frame,person,x,y,width,height\n0,1,0,0,80,60\n0,2,10,20,4,6\n,3,1,1,2,2\n")
@@ -456,6 +508,7 @@ def test_boxes_from_files(tmp_path):
     ("a.csv", "frame,person,x,y,width,height\n0,0,0,0,5,5\n", "person 0"),
     ("a.csv", "frame,person,x,y,width,height\n0,1,0,0,5,5\n0,1,0,0,5,6\n", "two boxes"),
     ("a.csv", "frame,person,x,y,width,height\n0,1,0,0,5,5\n0,1,0,\0,5,6\n", "line"),
+    ("a.csv", "x" * 200_000, "field larger than"),
     ("a.json", "{}", "list of objects"),
     ("a.json", "[", "expected JSON"),
     ("a.json", "[" * 100000, "expected JSON"),

@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     keep_freed_memory()
     with suppress(ValueError):  # not in the main thread: nothing to be told
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be stopped is to be interrupted
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not nohup's
+            signal.signal(signal.SIGHUP, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
     # Names of files and actions are text, whatever is in brackets or between colons.
@@ -470,6 +472,8 @@ def _show_summary(summary: Any, console: Console, alone: bool) -> None:
         for s in summary.segments[:SHOWN_MESSAGES]:
             table.add_row(s.action, str(s.person), f"{s.start_s:.1f}", f"{s.end_s:.1f}", f"{s.score:.2f}")
         console.print(table)
+        if len(summary.segments) > SHOWN_MESSAGES:
+            console.print(f"and {len(summary.segments) - SHOWN_MESSAGES} more segments")
     elif summary.no_action:
         console.print(summary.no_action)
     for message in summary.messages:

@@ -51,9 +51,9 @@ def find_segments(
 
     A frame's label is its most probable action, where that reaches ``threshold``. ``window`` is how many
     frames of the video an answer looks back on, (T - 1) x stride + 1: see `centred` for which answer
-    is a frame's. Then parts of the same action are joined over holes of up to ``hole_s`` seconds,
-    parts under ``shortest_s`` seconds are dropped, and what this leaves side by side is joined
-    again; so segments of one person never overlap.
+    is a frame's. Then parts of the same action are joined over holes of up to ``hole_s`` seconds, whatever
+    was told in these, parts under ``shortest_s`` seconds are dropped, and what this leaves side by side
+    is joined again; so segments of one person never overlap.
 
     None where there are no actions. Raises `UserError` where an argument is out of its range.
     """
@@ -151,14 +151,15 @@ def _parts(results: Results, person: int, window: int, threshold: float) -> list
     labels[~(probability >= threshold) | np.isin(labels, _idle(results.actions))] = -1
     changes = np.flatnonzero((np.diff(labels) != 0) | (np.diff(frames) != 1)) + 1
     frame_s = 1 / results.fps if results.fps > 0 else 0.0
+    # Frames may come unevenly: none lasts beyond the next one, nor through a long pause.
+    ends_s = np.minimum(times + frame_s, results.seconds(frames + 1))
     parts = []
     for part in np.split(np.arange(len(places)), changes):
         if len(part) and labels[part[0]] >= 0:
-            ends = part[[0, -1]]
-            first, last = frames[ends].tolist()
-            start, end = times[ends].tolist()
+            first, last = frames[part[[0, -1]]].tolist()
+            start, end = float(times[part[0]]), float(ends_s[part[-1]])
             total = float(probability[part].sum())
-            parts.append(_Part(int(labels[part[0]]), first, last, start, end + frame_s, total, len(part)))
+            parts.append(_Part(int(labels[part[0]]), first, last, start, end, total, len(part)))
     return parts
 
 
@@ -173,13 +174,18 @@ def _most_probable(results: Results, answers: IntArray) -> tuple[IntArray, Float
 
 
 def _joined(parts: list[_Part], hole_s: float) -> list[_Part]:
-    """Neighbours of the same label as one, where the hole between them is no longer than ``hole_s``."""
+    """Parts of the same label as one, where the hole between them is no longer than ``hole_s``.
+
+    What is told in the hole is dropped.
+    """
     joined: list[_Part] = []
     for part in parts:
-        before = joined[-1] if joined else None
-        if before and before.label == part.label and part.start_s - before.end_s <= hole_s + 1e-9:
+        same = [k for k, before in enumerate(joined) if before.label == part.label]
+        if same and part.start_s - joined[same[-1]].end_s <= hole_s + 1e-9:
+            before = joined[same[-1]]
             total, count = before.total + part.total, before.count + part.count
-            joined[-1] = replace(before, last=part.last, end_s=part.end_s, total=total, count=count)
+            whole = replace(before, last=part.last, end_s=part.end_s, total=total, count=count)
+            joined[same[-1] :] = [whole]
         else:
             joined.append(part)
     return joined

@@ -23,6 +23,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,8 @@ LOOK_EVERY = 5
 NEAR = 0.1
 """Boxes whose centres and sides differ by at most this share of the side are nearly the same: a third of the
 margin around the joints, and well within what training augments."""
+ALIKE = 0.7
+"""A person whose box is smaller than this share of the other one is measured anew."""
 COLUMNS = ("frame", "person", "x", "y", "width", "height")
 
 
@@ -90,6 +93,12 @@ def nearly_same(one: Box, other: Box) -> bool:
     side = max(one.side, other.side)
     apart = math.dist(one.centre, other.centre)
     return apart <= NEAR * side and abs(one.side - other.side) <= NEAR * side
+
+
+def goes_on(one: Box, other: Box) -> bool:
+    """Whether a person found in the ``other`` box may be the one of the box before, seen from as far away."""
+    large, small = max(one.side, other.side), min(one.side, other.side)
+    return math.dist(one.centre, other.centre) <= large / 2 and small >= ALIKE * large
 
 
 def holds(outer: Box, inner: Box) -> bool:
@@ -180,10 +189,13 @@ class GivenBoxes:
         return self._always | self._of_frame.get(number, {})
 
     def around(self, person: int, first: int, frames: int) -> Box:
-        """The box around all boxes of a person in so many frames, who has one in the frame ``first``."""
+        """The box around all boxes of a person in at most so many frames, who has one in the frame ``first``.
+
+        Up to the first frame without one: whoever comes back is somewhere else.
+        """
         always = self._always.get(person)
-        found = [self._of_frame.get(n, {}).get(person, always) for n in range(first, first + frames)]
-        own = {box for box in found if box is not None}
+        given = (self._of_frame.get(n, {}).get(person, always) for n in range(first, first + frames))
+        own = {box for box in takewhile(lambda box: box is not None, given) if box is not None}
         return own.pop() if len(own) == 1 else enclosing_box(np.array([[*b.centre, b.side] for b in own]))
 
 
@@ -197,12 +209,12 @@ def _rows(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
     if path.suffix.lower() == ".json":
         return _json_rows(path, text)
     reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise UserError(
-            f"{path}: expected the header {','.join(COLUMNS)}, found no {', '.join(missing)}; add it"
-        )
     try:
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise UserError(
+                f"{path}: expected the header {','.join(COLUMNS)}, found no {', '.join(missing)}; add it"
+            )
         return [(f"line {reader.line_num}", row) for row in reader]
     except csv.Error as error:
         raise UserError(f"{path}: line {reader.line_num}: expected CSV, got: {error}; mend it") from None

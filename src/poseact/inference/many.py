@@ -237,10 +237,11 @@ _Tell = Callable[[int, _Answer], None]
 def _identity(source: Path, task: str) -> dict[str, Any]:
     """What a finished folder must agree in."""
     try:
-        size = source.stat().st_size
+        about = source.stat()
+        file = f"{about.st_size} bytes of {about.st_mtime_ns}"
     except OSError:
-        size = None
-    return {"source": source.name, "bytes": size, "task": task}
+        file = None
+    return {"source": source.name, "file": file, "task": task}
 
 
 def _finished(task: _Task, text: str) -> dict[str, Any] | None:
@@ -248,7 +249,7 @@ def _finished(task: _Task, text: str) -> dict[str, Any] | None:
     path = task.folder / DONE
     try:
         mark = json.loads(path.read_bytes())
-        about, known = dict(mark["about"]), {name: mark[name] for name in ("source", "bytes", "task")}
+        about, known = dict(mark["about"]), {name: mark[name] for name in ("source", "file", "task")}
     except FileNotFoundError:
         return None
     except NotADirectoryError:

@@ -53,7 +53,9 @@ from poseact.visual.timeline import draw_timeline
 from poseact.weights import load_model
 from poseact.weights.files import checksum
 
-ROWS, CSV, LOCK = "rows.bin", OUTPUTS["csv"], ".lock"
+ROWS, CSV, LOCK = "rows.bin", OUTPUTS["csv"], ".poseact.lock"
+MARK = ".poseact"
+"""Lies in every folder of results: where it does not, files of these names are somebody else's."""
 RECORDED = ".recorded"
 """Lies in the results of a live source: they cannot be made again, so no other run replaces them."""
 _FORMAT = "1"
@@ -172,6 +174,11 @@ def predict_video(
                     at = f"frame {record.frames} of {opened.count}"
                     console.print(f"stopped at {at}; the same command goes on from here", markup=False)
                 raise
+        except Exception:
+            if opened.live and record.frames:  # it cannot be made again
+                record.save()
+                _finish(record, told, 0.0)
+            raise
         record.save()
         if not record.frames:
             raise UserError(
@@ -235,7 +242,7 @@ def _work(stream: Stream, record: _Record, console: Console | None) -> None:
         for answers in stream.answers(record.frames):
             for answer in answers:
                 record.add(answer)
-            if record.waiting >= record.beat:
+            if record.due:
                 record.save()
             dropped = f", {record.dropped} dropped" if record.dropped else ""
             speed = progress.tasks[0].speed
@@ -262,7 +269,7 @@ class _Record:
         self.beat = group * min(max(1, round(fps / group)), max(1, _LARGEST_BEAT // group))
         self.actions = action_names(stream.network)
         self.frames = self.answered = self.dropped = self.waiting = 0
-        self.seconds = 0.0
+        self.seconds = self._saved_s = 0.0
         self.gaps: list[Gap] = []
         self._identity: dict[str, str] = {}
         self._rows: list[Rows] = []
@@ -295,10 +302,17 @@ class _Record:
         self.dropped += frame.dropped
         self.frames, self.waiting, self.seconds = self.frames + 1, self.waiting + 1, frame.time_s
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time to save: of a live source, fewer frames may be looked at than it tells of."""
+        late = self.stream.source.live and self.seconds >= self._saved_s + 1
+        return self.waiting >= self.beat or late
+
     def save(self) -> None:
         """Append what was taken since the last time, then write the state."""
         if not self.waiting:
             return
+        self._saved_s = self.seconds
         # Taken away first: where Ctrl-C of a live source comes in between, nothing is written twice.
         taken, self._rows = self._rows, []
         group, self._group = self._group, None
@@ -395,15 +409,26 @@ def add_gap(gaps: list[Gap], frame: int, reason: str) -> None:
 
 
 def known_files(out: Path) -> list[Path]:
-    """What an earlier run has left in a folder."""
+    """What an earlier run may have left in a folder."""
     people = [path for path in out.glob("person-*.bvh") if path.stem.removeprefix("person-").isdecimal()]
     return [*(out / name for name in (*OUTPUTS.values(), STATE, ROWS, VIDEO, DONE)), *people]
 
 
-def begin_anew(out: Path) -> None:
-    """Take away what an earlier run has left; raises `UserError` where that run is not finished."""
+def begin_anew(out: Path, more: Sequence[str] = ()) -> None:
+    """Take away what an earlier run has left, and mark the folder.
+
+    Raises `UserError` where that run is not finished, or where no run was but a file lies that has one of the
+    names that are written, ``more`` of them beside the usual ones.
+    """
     if (out / STATE).exists():
         raise UserError(f"{out}: holds an unfinished run of a video; {_REMEDY}")
+    if not (out / MARK).exists():
+        for path in [*known_files(out), *(out / name for name in more)]:
+            if path.exists():
+                raise UserError(
+                    f"{path}: would be written over, and is no result of poseact; give another --out"
+                )
+    (out / MARK).touch()
     for path in known_files(out):
         path.unlink(missing_ok=True)
 

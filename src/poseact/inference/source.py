@@ -6,6 +6,8 @@ what comes faster than it is looked at is dropped and counted, so that the answe
 
 from __future__ import annotations
 
+import math
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -34,6 +36,7 @@ TIMEOUT_S = 10.0
 """How long an address may keep silent."""
 CAMERA_FPS = 30.0
 """Of a live source that does not tell its rate."""
+MOST_CAMERAS = 99
 MOST_FPS = 240.0
 """A live source that tells more tells what its clock counts in."""
 # Playlists that come over a network may not name files of this machine.
@@ -184,10 +187,18 @@ def _video(path: Path) -> Source:
     return Source(path.name, file.fps, size, frames, ahead, len(times), damage=file.damage)
 
 
+def _shown(address: str) -> str:
+    """An address for people: names, passwords and keys are left out."""
+    scheme, rest = address.split("://", maxsplit=1)
+    place = re.split("[?#]", rest, maxsplit=1)[0]
+    host, slash, path = place.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
 def _address(text: str) -> Source:
-    scheme = text.split("://", maxsplit=1)[0].lower()
+    scheme, name = text.split("://", maxsplit=1)[0].lower(), _shown(text)
     if scheme not in SCHEMES:
-        raise UserError(f"{text}: expected an address of {', '.join(SCHEMES)}, got {scheme}")
+        raise UserError(f"{name}: expected an address of {', '.join(SCHEMES)}, got {scheme}")
     try:
         # Over UDP, frames of a network camera arrive with holes.
         container = av.open(
@@ -200,25 +211,26 @@ def _address(text: str) -> Source:
         )
         stream = next(iter(container.streams.video), None)
     except Exception as error:  # av raises many kinds
-        raise UserError(f"{text}: expected a stream, got: {_line(error)}; check the address") from None
+        raise UserError(f"{name}: expected a stream, got: {_line(error)}; check the address") from None
     if stream is None or stream.codec_context is None or not stream.width or not stream.height:
         container.close()
-        raise UserError(f"{text}: expected a stream, but it shows no moving pictures; check the address")
+        raise UserError(f"{name}: expected a stream, but it shows no moving pictures; check the address")
     decoded = _decoded(container, stream)
     try:
         shown = next((frame for frame in decoded if frame is not None), None)
     except Exception as error:
         container.close()
-        raise UserError(f"{text}: expected a stream, got: {_line(error)}; check the address") from None
+        raise UserError(f"{name}: expected a stream, got: {_line(error)}; check the address") from None
     if shown is None:
         container.close()
-        raise UserError(f"{text}: expected a stream, but it ended before its first frame; check the address")
+        raise UserError(f"{name}: expected a stream, but it ended before its first frame; check the address")
     (width, height), turn = square_size(stream.width, stream.height, stream), turn_of(shown)
     # A file behind an address would be over before its first frames are looked at.
     paced = bool(container.duration) or container.size > 0
 
     def read(stopped: threading.Event) -> _Timed:
-        reformatter, began, clock = VideoReformatter(), time.monotonic(), _StreamClock()
+        clock = _StreamClock(math.inf if paced else TIMEOUT_S)
+        reformatter, began = VideoReformatter(), time.monotonic()
         with container:
             for frame in chain([shown], decoded):
                 now = time.monotonic() - began
@@ -233,15 +245,17 @@ def _address(text: str) -> Source:
 
     size = (height, width) if turn[0] else (width, height)
     rate = _rate(float(stream.average_rate or stream.guessed_rate or 0))
-    name = text.rsplit("@", maxsplit=1)[-1]
     return Source(name, rate, size, lambda _: _newest(read, "the stream broke off"))
 
 
 class _StreamClock:
-    """``at``: seconds since a stream's first frame, by its own clock unless that jumps."""
+    """``at``: seconds since a stream's first frame, by its own clock unless that jumps.
 
-    def __init__(self) -> None:
-        self.at, self._heard = 0.0, 0.0
+    It jumps where it goes back, or runs ahead of ours by more than ``lead`` seconds.
+    """
+
+    def __init__(self, lead: float = TIMEOUT_S) -> None:
+        self.at, self.lead, self._heard = 0.0, lead, 0.0
         self._shift: float | None = None
 
     def tell(self, told: float | None, now: float) -> float:
@@ -249,7 +263,7 @@ class _StreamClock:
         told = now if told is None else told
         shift = -told if self._shift is None else self._shift
         step, passed = told + shift - self.at, now - self._heard
-        if not 0 <= step <= passed + TIMEOUT_S:  # it began again, or went on from elsewhere
+        if not 0 <= step <= passed + self.lead:  # it began again, or went on from elsewhere
             shift += passed - step
             step = passed
         self.at, self._heard, self._shift = self.at + step, now, shift
@@ -273,6 +287,8 @@ def _decoded(
 
 
 def _camera(number: int) -> Source:
+    if number > MOST_CAMERAS:
+        raise UserError(f"{number}: no such file, and no number of a camera")
     capture = cv2.VideoCapture(number)
     shown, image = capture.read() if capture.isOpened() else (False, None)
     if not shown or image is None:

@@ -34,6 +34,7 @@ from poseact.inference.boxes import (
     cut,
     extents,
     find_clip_box,
+    goes_on,
     holds,
     leaving,
     nearly_same,
@@ -300,7 +301,7 @@ class Stream:
             person.away, person.wait = 0, max(SHORTEST_WAIT, self.window)
             return False
         else:
-            self._people[FOUND] = self._started(box, person, True)
+            self._people[FOUND] = self._started(box, person if goes_on(person.box, box) else None, True)
         return True
 
     # --- Boxes are given -------------------------------------------------------------------------
@@ -486,8 +487,8 @@ class _Run:
 class Window:
     """The last frames of one person in one box, as the action heads read them.
 
-    Frames of a window are ``stride`` apart; where ``seconds`` are given, those nearest to so much time apart:
-    of a live source, frames are lost.
+    Frames of a window are ``stride`` apart; where ``seconds`` are given, those nearest to so much time apart,
+    and each within so much of where it should be: of a live source, frames are lost.
     """
 
     def __init__(self, network: MultitaskNetwork, stride: int, seconds: float | None = None) -> None:
@@ -516,7 +517,8 @@ class Window:
         else:
             wanted = self._times[ends][:, None] + self.seconds * back
             steps = nearest(self._times, wanted)
-            complete = wanted[:, 0] >= self._times[0] - self.seconds / 2
+            apart = np.abs(self._times[steps] - wanted).max(1)
+            complete = (wanted[:, 0] >= self._times[0] - self.seconds / 2) & (apart <= self.seconds)
         complete[complete] = known[steps[complete]].all(1)
         probabilities = np.zeros((len(answers), self.network.actions))
         if complete.any():
@@ -525,10 +527,11 @@ class Window:
         return probabilities, complete
 
     def skip(self) -> None:
-        """A frame went by that nothing is known of: no window that holds it is answered."""
-        if self.seconds is not None:
-            self._kept, self._known, self._times = (), self._known[:0], self._times[:0]
-        elif self._kept:
+        """A frame went by that nothing is known of: no window that holds it is answered.
+
+        Of a live source it is one more that was lost.
+        """
+        if self._kept and self.seconds is None:
             kept = tuple(torch.cat([part, torch.zeros_like(part[:1])]) for part in self._kept)
             self._times = np.append(self._times, np.nan)
             self._keep(kept, np.append(self._known, False))

@@ -317,9 +317,8 @@ def _computes_bf16(device: torch.device) -> bool:
 
 @contextlib.contextmanager
 def _stopping_softly(run: Run) -> Iterator[None]:
-    """Ctrl-C, or being told to stop, lets the batch at hand finish, so that what is saved is whole.
-
-    Twice stops at once.
+    """Ctrl-C, being told to stop, or a terminal that closes: the batch at hand is finished, so that what is
+    saved is whole. Twice stops at once.
     """
     if threading.current_thread() is not threading.main_thread():  # Python handles signals there alone
         yield
@@ -333,7 +332,10 @@ def _stopping_softly(run: Run) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
+        asked.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in asked}
     try:
         yield
     finally:

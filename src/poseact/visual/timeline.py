@@ -127,7 +127,7 @@ def _add(total: FloatArray, seen: FloatArray, columns: IntArray, parts: FloatArr
 def _draw_segments(axes: Axes, segments: Sequence[Segment], named: dict[str, str], results: Results) -> None:
     whole = float(results.seconds(max(1, results.frames)))
     for segment in segments:
-        start, end = results.seconds([segment.first, segment.last + 1]).tolist()
+        start, end = segment.start_s, segment.end_s
         length = end - start
         colour = named.get(segment.action, _OTHERS)
         axes.broken_barh([(start, length)], _BAR, color=colour, linewidth=0)
