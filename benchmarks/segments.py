@@ -2,7 +2,7 @@
 
 So many minutes of films in which actions follow each other with rests between, and as many of people who
 stand about and move as none of the actions. Each film is written as a video and answered by `predict`, the
-person found by itself. What is done is kept in --out: the same command goes on.
+person found by itself. What is done is kept in a folder for these weights: the same command goes on.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from poseact.network import MultitaskNetwork
 from poseact.segments import THRESHOLD
 from poseact.video import write_video
 from poseact.weights import load_model
+from poseact.weights.files import checksum
 
 SECONDS = 12.0
 SEED = 2
@@ -81,8 +82,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/segments"), metavar="DIR")
     args = parser.parse_args()
     network = load_model(args.weights)
+    mark = checksum(network.state_dict())[:8]
     for known in (False, True):
-        out = args.out / ("known" if known else "unknown")
+        out = args.out / mark / ("known" if known else "unknown")
         out.mkdir(parents=True, exist_ok=True)
         count, motions = round(args.minutes * 60 / SECONDS), captured(args.root, known)
         courses = Courses(count, SECONDS, seed=SEED, known=known, motions=motions)

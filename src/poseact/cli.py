@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _bench_options(_verb(verbs, "bench", _bench, "speed of this machine by backend, precision and block"))
 
-    data = verbs.add_parser("data", help="data sets: check, look at, pack")
+    data = verbs.add_parser("data", help="data sets: check, look at, pack, render")
     jobs = data.add_subparsers(title="jobs", required=True, metavar="JOB")
     check = _verb(jobs, "check", _data_check, "count, and list what is damaged, impossible or swapped")
     _data_options(check)
@@ -181,7 +181,9 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("--data", default="", metavar="TEXT", help="what they were trained on")
 
     info = _verb(verbs, "info", _info, "versions and device, or what a weight file says of itself")
-    info.add_argument("weights", nargs="?", metavar="W", help=f"a .safetensors file, or {DEFAULT_WEIGHTS}")
+    info.add_argument(
+        "weights", nargs="?", metavar="W", help=f"a .safetensors file, {DEFAULT_WEIGHTS} or poseact-free"
+    )
     return parser
 
 
@@ -213,7 +215,7 @@ def _data_options(parser: argparse.ArgumentParser) -> None:
 def _root_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, metavar="DIR", help="folder of the data set")
     parser.add_argument(
-        "--split", default="all", help="all, train, val, dev or test, where the set has it (all)"
+        "--split", default="all", help="all, train, val, dev, test or others, see the README (all)"
     )
 
 
@@ -227,7 +229,7 @@ def _rule_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stride", type=int, metavar="S", help="frames between those of a clip (by the rules)"
     )
-    parser.add_argument("--boxes", metavar="B", help="given, found by the network, found-twice, or authors")
+    parser.add_argument("--boxes", metavar="B", help="given, found (by the network), found-twice, or authors")
     parser.add_argument("--poses", metavar="P", help="for actions: estimated, given (annotated), or noisy")
     parser.add_argument("--noise", type=float, metavar="SD", help="of noisy poses, in sides of the crop")
 
@@ -251,7 +253,9 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--blocks", type=int, metavar="K", help="stop after the first K blocks (all)")
     parser.add_argument("--precision", default="auto", metavar="P", help="auto, fp32 or bf16 (auto)")
-    parser.add_argument("--smooth", action="store_true", help="joints by a filter whose lag is stated")
+    parser.add_argument(
+        "--smooth", action="store_true", help="steadier joints, which lag; the page says by how much"
+    )
     parser.add_argument("--focal", type=float, metavar="PX", help="focal length, for metres")
     parser.add_argument("--height", type=float, metavar="M", help="of the person, for metres (1.7)")
     parser.add_argument("--threshold", type=float, metavar="P", help="probability that makes a segment (0.7)")

@@ -56,7 +56,10 @@ def open_data(
         return open_pack(root, name, split)
     if root is not None and (packed := packed_splits(root)):
         if split.endswith("-course"):
-            raise UserError(f"{split}: is never packed; give a file of motion capture in the place of {root}")
+            raise UserError(
+                f"{split}: is never packed; give a file of motion capture in the place of {root}, or no root "
+                "for procedural movements; of a chain, for this stage alone: STAGE:roots.synthetic"
+            )
         raise UserError(
             f"{root}: expected a pack of the split {split!r}, found packs of {', '.join(packed)}; "
             f"pack {split!r} into the same folder too"
