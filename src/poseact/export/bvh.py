@@ -18,7 +18,6 @@ ROOT = "pelvis"
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int64]
 
-"""Frames that are turned at once: memory does not grow with the video."""
 _TWIST = np.radians(20)
 """The most that a bone's twist catches up in a frame."""
 _SHORTEST_M = 1e-6
