@@ -1,6 +1,5 @@
 """Frames from pictures, videos, addresses and cameras."""
 
-import math
 import threading
 import time
 from functools import partial
@@ -13,7 +12,7 @@ from fakes import video as fake
 
 from poseact.errors import UserError
 from poseact.inference import source as module
-from poseact.inference.source import CAMERA_FPS, _rate, _shown, _StreamClock, open_source, source_kind
+from poseact.inference.source import CAMERA_FPS, _rate, _StreamClock, open_source, shown_address, source_kind
 from poseact.video import VideoFile
 
 
@@ -237,15 +236,16 @@ def test_a_streams_clock_may_jump():
     assert [clock.tell(*each) for each in stream] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
     clock = _StreamClock()  # pictures of five seconds each, read at once
     assert [clock.tell(5.0 * i, 0.0) for i in range(3)] == [0, 5, 10]
-    clock = _StreamClock(math.inf)  # of a file: its pauses are its own
+    clock = _StreamClock(30.0)  # of a file of 30 seconds: its pauses are its own
     assert [clock.tell(t, now) for t, now in ((0.08, 0), (20.0, 0.08), (0.0, 20.0))] == pytest.approx(
         [0, 19.92, 39.84]
     )
 
 
 def test_an_address_is_shown_without_its_secrets(monkeypatch):
-    assert _shown("rtsp://me:se@cret@cam:554/1/a?token=x#y") == "rtsp://cam:554/1/a"
-    assert _shown("http://cam") == "http://cam" and _shown("http://cam?key=1") == "http://cam"
+    assert shown_address("rtsp://me:se@cret@cam:554/1/a?token=x#y") == "rtsp://cam:554/1/a"
+    assert shown_address("http://cam") == "http://cam" and shown_address("http://cam?key=1") == "http://cam"
+    assert shown_address("rtsp://me:pa/ss#wo?rd@cam/1") == "rtsp://cam/1"
     with pytest.raises(UserError) as error:
         open_source("rtsp://me:secret@127.0.0.1:9/a?key=hidden")
     assert "secret" not in str(error.value) and "hidden" not in str(error.value)

@@ -26,6 +26,7 @@ from poseact.inference.boxes import (
     holds,
     leaving,
     nearly_same,
+    place_of,
     rectangle_box,
 )
 from poseact.inference.predictor import CropAnswers, ready
@@ -159,10 +160,18 @@ def test_a_window_of_a_camera_that_stalls_is_not_known(pause, known):
     assert found["frame"][found["action_known"]].tolist() == known
 
 
-def test_a_frame_of_a_camera_that_cannot_be_read_is_one_that_was_lost():
+def test_a_camera_that_is_looked_at_seldom_but_steadily_has_windows():
+    """One frame in six."""
+    camera = people.source(noise(20), live=True, fps=30.0, lost=5)
+    found = rows(answered(Stream(network(), camera, Options(1, precision="fp32"), constant)))
+    assert found["action_known"][2:].all()
+
+
+@pytest.mark.parametrize("fps", [10.0, 25.0, 30.0])
+def test_a_frame_of_a_camera_that_cannot_be_read_is_one_that_was_lost(fps):
     images = noise(20)
     images[12] = None
-    found = rows(answered(Stream(network(), people.source(images, live=True), EXACT, constant)))
+    found = rows(answered(Stream(network(), people.source(images, live=True, fps=fps), EXACT, constant)))
     assert found["frame"][found["action_known"]].tolist() == [i for i in range(7, 20) if i != 12]
 
 
@@ -455,18 +464,32 @@ def test_nearly_the_same_box():
 
 
 @pytest.mark.parametrize(
-    ("other", "same"),
-    [
-        (Box((4, 0), 10), True),
-        (Box((6, 0), 10), False),
-        (Box((0, 0), 7), True),
-        (Box((0, 0), 6.9), False),
-        (Box((0, 0), 14.2), True),
-        (Box((0, 0), 14.5), False),
-    ],
-)
-def test_whether_a_box_goes_on(other, same):
-    assert goes_on(Box((0, 0), 10), other) == same
+    ("now", "same"),
+    [((5, 0, 10), True), ((5.1, 0, 10), False), ((0, 0, 7), True), ((0, 0, 6.9), False), ((0, 7, 14), True),
+     ((0, 0, 14.5), False), ((np.nan, 0, 10), False)],
+)  # fmt: skip
+def test_who_may_be_the_one_from_before(now, same):
+    assert goes_on(np.array([0.0, 0, 10]), np.array(now)) == same
+
+
+def test_the_place_of_a_person():
+    found = answer([[0.2, 0.1], [0.6, 0.5], [0.9, 0.9]], [1, 1, 0])
+    assert place_of(found, Box((49.5, 49.5), 100)) == pytest.approx([39.5, 29.5, 40])
+    assert np.isnan(place_of(answer([[0.2, 0.1], [0.6, 0.5]], [1, 0]), BOX)).all()
+
+
+def test_somebody_who_walks_on_is_measured_on_and_somebody_else_anew():
+    """The box is found anew for both."""
+    walks = [picture(60 + 7 * i, 120) for i in range(32)]
+    comes = [picture(60, 120)] * 16 + [picture(260, 120)] * 16
+    for images, on in ((walks, True), (comes, False)):
+        stream = Stream(Bright(), people.source(images), Options(precision="fp32", smooth=True))
+        answers, smoothers = [], []
+        for frame in stream.source.frames(0):
+            answers += stream.add([frame])
+            smoothers += [person.smoother for person in stream._people.values()]
+        assert rows(answers)["restarted"].sum() >= 1
+        assert (len({id(one) for one in smoothers}) == 1) == on
 
 
 def test_somebody_who_is_found_far_away_is_not_drawn_towards_where_another_one_was():

@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     with suppress(ValueError):  # not in the main thread: nothing to be told
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be stopped is to be interrupted
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not nohup's
-            signal.signal(signal.SIGHUP, signal.default_int_handler)
+            signal.signal(signal.SIGHUP, _hung_up)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
     # Names of files and actions are text, whatever is in brackets or between colons.
@@ -185,6 +185,11 @@ def _parser() -> argparse.ArgumentParser:
         "weights", nargs="?", metavar="W", help=f"a .safetensors file, {DEFAULT_WEIGHTS} or poseact-free"
     )
     return parser
+
+
+def _hung_up(*about: object) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes may say so twice
+    raise KeyboardInterrupt
 
 
 def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -381,7 +386,7 @@ def _predict(args: argparse.Namespace, console: Console) -> None:
     options = _run_options(args)
     many = source_kind(args.source) == "videos"
     if not many and (args.workers or args.ray):
-        raise UserError(f"{args.source}: --workers and --ray are for many videos; leave them out")
+        raise UserError("--workers and --ray are for many videos; leave them out")
     if many and args.boxes:
         raise UserError("--boxes: a file belongs to one video; give that as SOURCE")
     _answer(args.source, args.weights, args.out, options, console, args.workers, args.ray)

@@ -6,14 +6,17 @@ Rows are a structured array, so that they can be appended to a file and read bac
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from poseact.errors import UserError
 from poseact.skeleton import Layout
 
 Rows = npt.NDArray[np.void]
@@ -30,8 +33,21 @@ OUTPUTS = {
 """What a result folder holds, by the names that choose them."""
 STATE, VIDEO = "state.npz", "overlay.ts"
 """What it holds of a video while that is worked on: how to go on, and the overlay so far."""
+MARK = ".poseact"
+"""Lies in every folder that results are written to: without it, files of these names are somebody else's."""
 CHUNK = 1024
 """Rows that are worked on at once, so that memory does not grow with the video."""
+
+
+def mark_ours(out: Path, files: Iterable[Path]) -> None:
+    """Mark a folder as one of results; raises `UserError` where one of ``files`` is there without a mark."""
+    if not (out / MARK).exists():
+        for path in files:
+            if os.path.lexists(path):
+                raise UserError(
+                    f"{path}: would be written over, and is no result of poseact; give another --out"
+                )
+    (out / MARK).touch()
 
 
 def row_type(joints: int, dim: int, actions: int) -> np.dtype[np.void]:

@@ -180,12 +180,13 @@ def _joined(parts: list[_Part], hole_s: float) -> list[_Part]:
     """
     joined: list[_Part] = []
     for part in parts:
-        same = [k for k, before in enumerate(joined) if before.label == part.label]
-        if same and part.start_s - joined[same[-1]].end_s <= hole_s + 1e-9:
-            before = joined[same[-1]]
+        same = len(joined) - 1
+        while same >= 0 and joined[same].label != part.label and joined[same].end_s >= part.start_s - hole_s:
+            same -= 1
+        before = joined[same] if same >= 0 else None
+        if before and before.label == part.label and part.start_s - before.end_s <= hole_s + 1e-9:
             total, count = before.total + part.total, before.count + part.count
-            whole = replace(before, last=part.last, end_s=part.end_s, total=total, count=count)
-            joined[same[-1] :] = [whole]
+            joined[same:] = [replace(before, last=part.last, end_s=part.end_s, total=total, count=count)]
         else:
             joined.append(part)
     return joined

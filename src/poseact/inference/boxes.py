@@ -62,7 +62,8 @@ NEAR = 0.1
 """Boxes whose centres and sides differ by at most this share of the side are nearly the same: a third of the
 margin around the joints, and well within what training augments."""
 ALIKE = 0.7
-"""A person whose box is smaller than this share of the other one is measured anew."""
+"""Whoever is found anew and has less than this share of the size before, or more than by as much, is measured
+anew."""
 COLUMNS = ("frame", "person", "x", "y", "width", "height")
 
 
@@ -95,10 +96,23 @@ def nearly_same(one: Box, other: Box) -> bool:
     return apart <= NEAR * side and abs(one.side - other.side) <= NEAR * side
 
 
-def goes_on(one: Box, other: Box) -> bool:
-    """Whether a person found in the ``other`` box may be the one of the box before, seen from as far away."""
-    large, small = max(one.side, other.side), min(one.side, other.side)
-    return math.dist(one.centre, other.centre) <= large / 2 and small >= ALIKE * large
+def place_of(answers: CropAnswers, box: Box) -> FloatArray:
+    """Where the joints inside the crop are in the first answer (3,): x and y of their middle and their larger
+    extent, in pixels; NaN where fewer than two are inside.
+    """
+    points, inside = _points(answers)
+    known = crop_transform(box, 1).to_image(points[0])[inside[0]]
+    if len(known) < 2:
+        return np.full(3, np.nan)
+    low, high = known.min(0), known.max(0)
+    return np.array([*(low + high) / 2, (high - low).max()])
+
+
+def goes_on(before: FloatArray, now: FloatArray) -> bool:
+    """Whether two places (`place_of`), some frames apart, may be those of one person, as far away."""
+    large, small = max(before[2], now[2]), min(before[2], now[2])
+    near: bool = np.linalg.norm(now[:2] - before[:2]) <= large / 2 and small >= ALIKE * large
+    return bool(near)
 
 
 def holds(outer: Box, inner: Box) -> bool:

@@ -59,7 +59,7 @@ def predict_pictures(
     pictures: list[tuple[str, tuple[int, int]]] = []
     overlays: list[Path] = []
     messages: list[str] = []
-    began, stopped = time.monotonic(), False
+    began, stopped = time.monotonic(), None
     with alone_in(out), writing(out):
         begin_anew(out, [f"{shown}.png" for shown in opened.stills if options.wants("video")])
         groups = track(
@@ -80,19 +80,19 @@ def predict_pictures(
                 pictures.append((shown, (0, 0) if frame.image is None else frame.image.shape[1::-1]))
                 if answer.gap:
                     add_gap(gaps, frame.number, UNREADABLE if frame.image is None else answer.gap)
-        except KeyboardInterrupt:
+        except (Exception, KeyboardInterrupt) as error:
             if not pictures:
                 raise
-            stopped = True
+            stopped = error
         everyone, count = np.concatenate(rows), len(pictures)
         results = results_of(stream, everyone, count, gaps, weights_text(weights, network))
         results = replace(results, pictures=tuple(pictures))
         written = _write(out, results, overlays, options)
-    if stopped:
+    if stopped is not None:
         if console is not None:
             done = f"{count} of {len(opened.stills)} pictures"
             console.print(f"stopped after {done}; their results are written", markup=False)
-        raise KeyboardInterrupt
+        raise stopped
     return Summary(
         frames=count,
         answered=sum(len(own) > 0 for own in rows),

@@ -36,7 +36,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from poseact.data.images import SUFFIXES as IMAGE_SUFFIXES
 from poseact.data.images import write_whole
 from poseact.errors import UserError
-from poseact.results import OUTPUTS, STATE, VIDEO
+from poseact.results import OUTPUTS, STATE, VIDEO, mark_ours
 from poseact.video import SUFFIXES
 
 One = Callable[[Path, Path], Mapping[str, Any] | None]
@@ -54,6 +54,7 @@ MOST_WORKERS = 8
 _DIGITS = 8
 _GOODBYE_S = 10.0
 """A worker that was let go is waited for so long; none outlives this process."""
+_SUMMARIES = "summary.csv", "summary.json"
 _FIELDS = ("source", "folder", "status", "message")
 
 Status = Literal["done", "found", "failed"]
@@ -118,6 +119,7 @@ def predict_many(
         raise UserError(f"workers: expected 1 or more, got {workers}")
     try:
         out.mkdir(parents=True, exist_ok=True)
+        mark_ours(out, [out / name for name in _SUMMARIES])
     except OSError as error:
         raise UserError(f"{out}: expected a folder that can be written, got {error.strerror}") from None
     found = {i: about for i, t in enumerate(tasks) if (about := _finished(t, task)) is not None}
@@ -465,7 +467,7 @@ def _write_summary(out: Path, outcomes: Sequence[Outcome], lost: int) -> tuple[P
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    table, full = out / "summary.csv", out / "summary.json"
+    table, full = (out / name for name in _SUMMARIES)
     try:
         write_whole(table, text.getvalue().encode("utf-8", "backslashreplace"))
         write_whole(full, json.dumps({"videos": rows, "workers_lost": lost}, indent=1).encode())

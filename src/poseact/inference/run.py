@@ -21,7 +21,7 @@ import os
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ from poseact.inference.smoothing import Smoothing
 from poseact.inference.source import open_source
 from poseact.inference.stream import Answer, Options, Stream
 from poseact.network import MultitaskNetwork
-from poseact.results import OUTPUTS, STATE, VIDEO, Gap, Results, Rows
+from poseact.results import OUTPUTS, STATE, VIDEO, Gap, Results, Rows, mark_ours
 from poseact.segments import THRESHOLD, Segment, find_segments, no_segment
 from poseact.structures import Image
 from poseact.video import VideoGroup, remux
@@ -54,8 +54,6 @@ from poseact.weights import load_model
 from poseact.weights.files import checksum
 
 ROWS, CSV, LOCK = "rows.bin", OUTPUTS["csv"], ".poseact.lock"
-MARK = ".poseact"
-"""Lies in every folder of results: where it does not, files of these names are somebody else's."""
 RECORDED = ".recorded"
 """Lies in the results of a live source: they cannot be made again, so no other run replaces them."""
 _FORMAT = "1"
@@ -176,8 +174,9 @@ def predict_video(
                 raise
         except Exception:
             if opened.live and record.frames:  # it cannot be made again
-                record.save()
-                _finish(record, told, 0.0)
+                with suppress(Exception):  # what went wrong first is what is told
+                    record.save()
+                    _finish(record, told, 0.0)
             raise
         record.save()
         if not record.frames:
@@ -333,9 +332,8 @@ class _Record:
     def rows(self) -> Rows:
         """All rows, from the file."""
         path = self.out / ROWS
-        if not path.stat().st_size:
-            return np.zeros(0, self.stream.kind)
-        return np.memmap(path, self.stream.kind, "r")
+        count = path.stat().st_size // self.stream.kind.itemsize  # the last one may be half written
+        return np.memmap(path, self.stream.kind, "r", shape=count) if count else np.zeros(0, self.stream.kind)
 
     def _picture(self, answer: Answer) -> Image:
         width, height = self.stream.source.size
@@ -422,13 +420,7 @@ def begin_anew(out: Path, more: Sequence[str] = ()) -> None:
     """
     if (out / STATE).exists():
         raise UserError(f"{out}: holds an unfinished run of a video; {_REMEDY}")
-    if not (out / MARK).exists():
-        for path in [*known_files(out), *(out / name for name in more)]:
-            if path.exists():
-                raise UserError(
-                    f"{path}: would be written over, and is no result of poseact; give another --out"
-                )
-    (out / MARK).touch()
+    mark_ours(out, [*known_files(out), *(out / name for name in more)])
     for path in known_files(out):
         path.unlink(missing_ok=True)
 

@@ -6,7 +6,6 @@ what comes faster than it is looked at is dropped and counted, so that the answe
 
 from __future__ import annotations
 
-import math
 import re
 import threading
 import time
@@ -36,6 +35,8 @@ TIMEOUT_S = 10.0
 """How long an address may keep silent."""
 CAMERA_FPS = 30.0
 """Of a live source that does not tell its rate."""
+LONGEST_PAUSE_S = 60.0
+"""In a file behind an address that does not tell how long it is."""
 MOST_CAMERAS = 99
 MOST_FPS = 240.0
 """A live source that tells more tells what its clock counts in."""
@@ -187,16 +188,15 @@ def _video(path: Path) -> Source:
     return Source(path.name, file.fps, size, frames, ahead, len(times), damage=file.damage)
 
 
-def _shown(address: str) -> str:
+def shown_address(address: str) -> str:
     """An address for people: names, passwords and keys are left out."""
     scheme, rest = address.split("://", maxsplit=1)
-    place = re.split("[?#]", rest, maxsplit=1)[0]
-    host, slash, path = place.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    # Passwords may hold any sign: what stands before the last @ is not looked into.
+    return f"{scheme}://{re.split('[?#]', rest.rpartition('@')[2], maxsplit=1)[0]}"
 
 
 def _address(text: str) -> Source:
-    scheme, name = text.split("://", maxsplit=1)[0].lower(), _shown(text)
+    scheme, name = text.split("://", maxsplit=1)[0].lower(), shown_address(text)
     if scheme not in SCHEMES:
         raise UserError(f"{name}: expected an address of {', '.join(SCHEMES)}, got {scheme}")
     try:
@@ -227,9 +227,10 @@ def _address(text: str) -> Source:
     (width, height), turn = square_size(stream.width, stream.height, stream), turn_of(shown)
     # A file behind an address would be over before its first frames are looked at.
     paced = bool(container.duration) or container.size > 0
+    longest = container.duration / av.time_base if container.duration else LONGEST_PAUSE_S
 
     def read(stopped: threading.Event) -> _Timed:
-        clock = _StreamClock(math.inf if paced else TIMEOUT_S)
+        clock = _StreamClock(longest if paced else TIMEOUT_S)
         reformatter, began = VideoReformatter(), time.monotonic()
         with container:
             for frame in chain([shown], decoded):

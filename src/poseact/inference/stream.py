@@ -38,6 +38,7 @@ from poseact.inference.boxes import (
     holds,
     leaving,
     nearly_same,
+    place_of,
     shows_person,
 )
 from poseact.inference.device import pick_device
@@ -275,6 +276,8 @@ class Stream:
         answers = self._through([(frame, person) for frame in run])
         if person.extent is None:
             person.extent = float(extents(answers)[0])
+            if np.isfinite(person.place).all() and not goes_on(person.place, place_of(answers, person.box)):
+                person.begin(self._scale(), self._smoother())
         stays = 0
         for frame, left in zip(run, leaving(answers, person.extent).tolist(), strict=True):
             person.away = person.away + 1 if left else 0
@@ -301,7 +304,7 @@ class Stream:
             person.away, person.wait = 0, max(SHORTEST_WAIT, self.window)
             return False
         else:
-            self._people[FOUND] = self._started(box, person if goes_on(person.box, box) else None, True)
+            self._people[FOUND] = self._started(box, person, True)
         return True
 
     # --- Boxes are given -------------------------------------------------------------------------
@@ -378,9 +381,14 @@ class Stream:
         seconds = self.stride / self.source.fps if self.source.live else None
         window = Window(self.network, self.stride, seconds) if self.network.actions else None
         if before is not None:
-            return _Person(box, restarted, window, before.scale, before.smoother)
-        scale = Scale(self.layout, self.options.camera) if self.network.dim == 3 else None
-        return _Person(box, restarted, window, scale, OneEuro(Smoothing()) if self.options.smooth else None)
+            return _Person(box, restarted, window, before.scale, before.smoother, before.place)
+        return _Person(box, restarted, window, self._scale(), self._smoother())
+
+    def _scale(self) -> Scale | None:
+        return Scale(self.layout, self.options.camera) if self.network.dim == 3 else None
+
+    def _smoother(self) -> OneEuro | None:
+        return OneEuro(Smoothing()) if self.options.smooth else None
 
     def _skip(self) -> None:
         for person in self._people.values():
@@ -399,6 +407,9 @@ class Stream:
         visibility = answers.visibility.cpu().numpy()
         for k in np.flatnonzero(shown).tolist():
             poses[k] = person.smoothed(poses[k], frames[k].time_s, visibility[k])
+        if shown.any():
+            last = int(np.flatnonzero(shown)[-1])
+            person.place = place_of(answers[last : last + 1], person.box)
         smoothed = replace(answers, pose=torch.from_numpy(poses))
         rows = rows_of(smoothed, [person.box] * len(frames), self.kind, self.calibration)
         rows["frame"], rows["person"] = [frame.number for frame in frames], track
@@ -422,6 +433,7 @@ class Stream:
 class _Person:
     """What is kept of one person between frames.
 
+    - ``place``: where it was last shown (`boxes.place_of`), of whoever was followed before too.
     - ``extent`` of the joints in the box when it was found; None before its first frame.
     - ``away``: frames in a row that look as if the person had left; ``wait``: frames until it is looked for
       again. ``restarted``: the next row says so.
@@ -432,9 +444,14 @@ class _Person:
     window: Window | None
     scale: Scale | None
     smoother: OneEuro | None
+    place: FloatArray = field(default_factory=lambda: np.full(3, np.nan))
     extent: float | None = None
     away: int = 0
     wait: int = 0
+
+    def begin(self, scale: Scale | None, smoother: OneEuro | None) -> None:
+        """Somebody else, or from farther away: what was measured before says nothing any more."""
+        self.scale, self.smoother = scale, smoother
 
     def smoothed(self, pose: FloatArray, time_s: float, visibility: FloatArray) -> FloatArray:
         """A pose (J, D) in crop coordinates after the filter, which sees pixels: boxes move."""
@@ -455,6 +472,7 @@ class _Person:
         extent = np.nan if self.extent is None else self.extent
         state: State = {
             "box": np.array([*self.box.centre, self.box.side]),
+            "place": self.place.copy(),
             "follow": np.array([extent, self.away, self.wait, self.restarted]),
         }
         for name, part in self._parts().items():
@@ -466,6 +484,7 @@ class _Person:
         x, y, side = state["box"].tolist()
         extent, away, wait, restarted = state["follow"].tolist()
         self.box, self.extent = Box((x, y), side), None if np.isnan(extent) else extent
+        self.place = np.array(state["place"], np.float64)
         self.away, self.wait, self.restarted = int(away), int(wait), bool(restarted)
         for name, part in self._parts().items():
             part.restore(_without(f"{name}.", state))
@@ -487,8 +506,8 @@ class _Run:
 class Window:
     """The last frames of one person in one box, as the action heads read them.
 
-    Frames of a window are ``stride`` apart; where ``seconds`` are given, those nearest to so much time apart,
-    and each within so much of where it should be: of a live source, frames are lost.
+    Frames of a window are ``stride`` apart; where ``seconds`` are given, those nearest to so much time apart:
+    of a live source, frames are lost. Where it stalled, there is no window.
     """
 
     def __init__(self, network: MultitaskNetwork, stride: int, seconds: float | None = None) -> None:
@@ -518,7 +537,9 @@ class Window:
             wanted = self._times[ends][:, None] + self.seconds * back
             steps = nearest(self._times, wanted)
             apart = np.abs(self._times[steps] - wanted).max(1)
-            complete = (wanted[:, 0] >= self._times[0] - self.seconds / 2) & (apart <= self.seconds)
+            usual = np.median(np.diff(self._times)) if len(self._times) > 1 else 0.0
+            stalled = apart > 1.2 * max(self.seconds, usual)
+            complete = (wanted[:, 0] >= self._times[0] - self.seconds / 2) & ~stalled
         complete[complete] = known[steps[complete]].all(1)
         probabilities = np.zeros((len(answers), self.network.actions))
         if complete.any():

@@ -324,9 +324,11 @@ def _stopping_softly(run: Run) -> Iterator[None]:
         yield
         return
 
-    def stop(*_: object) -> None:
+    def stop(number: int, _: object) -> None:
         run.stopping = True
         undo()
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a terminal that closes may say so twice
 
     def undo() -> None:
         for number, handler in before.items():

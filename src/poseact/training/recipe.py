@@ -321,7 +321,7 @@ def _problems(recipe: Recipe) -> list[str]:
     checks = [
         (sum(start is not None for start in starts) == 1,
          "network: expected either a preset, or weights or a recipe that it comes after; to start a preset's "
-         "recipe from weights, add network.preset=null, and the same for layout, width, blocks and variant"),
+         "recipe from weights, add network.preset=null, and the same for width, blocks and variant"),
         (network.variant is None or network.preset is not None,
          "network.variant: belongs to a preset; weights have one already"),
         (bool(data.train), "data.train: expected at least one data set"),
