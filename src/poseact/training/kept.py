@@ -11,8 +11,7 @@ folder until the stage is finished::
     kept/action.npy, action_known.npy, readable.npy    (N,)
 
 Beside them, the annotated poses of further videos (``data.poses``) teach the stream of poses: they cost no
-picture, so there can be many more of them. To each clip the errors of one of those answered are added, up to
-`ERROR_GROWTH` times as large.
+picture, so there can be many more of them. To each clip the errors of one of those answered are added.
 """
 
 from __future__ import annotations
@@ -53,9 +52,6 @@ if TYPE_CHECKING:
 FOLDER = "kept"
 _GROUP = 16
 """Clips that are written together: what a kill can cost."""
-ERROR_GROWTH = 1.5
-"""Of the errors of poses alone, drawn from 1 to this: those kept are of movements that the pose part was
-trained on, and of other people it is wrong by more (docs/experiments.md, sections 21 and 25)."""
 
 
 class KeptAnswers(Examples):
@@ -94,8 +90,7 @@ class KeptAnswers(Examples):
             raise UserError(f"{clip.name}: data.poses: expected joints with their depth, for a network in 3D")
         seen = known & ((pose[..., :2] >= 0) & (pose[..., :2] <= 1)).all(-1)
         errors = self._files["error"]
-        error = rng.uniform(1, ERROR_GROWTH) * errors[rng.integers(len(errors))]
-        pose = (pose[..., : self._dim] + error) * known[..., None]
+        pose = (pose[..., : self._dim] + errors[rng.integers(len(errors))]) * known[..., None]
         action = shown_action(clip, transform, self._mirrored[place[0]])
         return _unsupervised(pose) | {
             "pose": pose.astype(np.float32),
