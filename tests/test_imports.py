@@ -16,7 +16,7 @@ ALLOWED = {
     "skeleton": set(),
     "geometry": set(),
     "errors": set(),
-    "results": {"skeleton"},
+    "results": {"errors", "skeleton"},
     "segments": {"results", "errors"},
     "network": {"structures", "skeleton", "geometry"},
     "visual": BASE | {"data"},
