@@ -18,7 +18,7 @@ from poseact.skeleton import PA16
 from poseact.weights import SHIPPED, load_weights
 
 CPU = torch.device("cpu")
-MIRRORED = {"poseact-small": 0.05, "poseact-free": 0.1}
+MIRRORED = {"poseact-small": 0.06, "poseact-free": 0.1}
 """How far answers to mirrored photographs may be apart, in sides of the crop; the free ones saw none."""
 
 
