@@ -109,10 +109,12 @@ def place_of(answers: CropAnswers, box: Box) -> FloatArray:
 
 
 def goes_on(before: FloatArray, now: FloatArray) -> bool:
-    """Whether two places (`place_of`), some frames apart, may be those of one person, as far away."""
+    """Whether two places (3,) of `place_of`, some frames apart, may be those of one person, as far away.
+
+    False where one is not known.
+    """
     large, small = max(before[2], now[2]), min(before[2], now[2])
-    near: bool = np.linalg.norm(now[:2] - before[:2]) <= large / 2 and small >= ALIKE * large
-    return bool(near)
+    return math.dist(before[:2], now[:2]) <= large / 2 and bool(small >= ALIKE * large)
 
 
 def holds(outer: Box, inner: Box) -> bool:

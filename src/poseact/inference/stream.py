@@ -277,7 +277,9 @@ class Stream:
         if person.extent is None:
             person.extent = float(extents(answers)[0])
             if np.isfinite(person.place).all() and not goes_on(person.place, place_of(answers, person.box)):
-                person.begin(self._scale(), self._smoother())
+                person.scale = self._scale()  # somebody else, or from farther away
+                if person.smoother is not None:
+                    person.smoother.restart()
         stays = 0
         for frame, left in zip(run, leaving(answers, person.extent).tolist(), strict=True):
             person.away = person.away + 1 if left else 0
@@ -382,13 +384,11 @@ class Stream:
         window = Window(self.network, self.stride, seconds) if self.network.actions else None
         if before is not None:
             return _Person(box, restarted, window, before.scale, before.smoother, before.place)
-        return _Person(box, restarted, window, self._scale(), self._smoother())
+        smoother = OneEuro(Smoothing()) if self.options.smooth else None
+        return _Person(box, restarted, window, self._scale(), smoother)
 
     def _scale(self) -> Scale | None:
         return Scale(self.layout, self.options.camera) if self.network.dim == 3 else None
-
-    def _smoother(self) -> OneEuro | None:
-        return OneEuro(Smoothing()) if self.options.smooth else None
 
     def _skip(self) -> None:
         for person in self._people.values():
@@ -448,10 +448,6 @@ class _Person:
     extent: float | None = None
     away: int = 0
     wait: int = 0
-
-    def begin(self, scale: Scale | None, smoother: OneEuro | None) -> None:
-        """Somebody else, or from farther away: what was measured before says nothing any more."""
-        self.scale, self.smoother = scale, smoother
 
     def smoothed(self, pose: FloatArray, time_s: float, visibility: FloatArray) -> FloatArray:
         """A pose (J, D) in crop coordinates after the filter, which sees pixels: boxes move."""
