@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 from fakes import lspet as fake
+from fakes.tracks import Tracks
 
 from poseact import bench as module
 from poseact.bench import bench, gflop, image_rate, not_measured, rate, stream_rate, variants
 from poseact.cli import main
 from poseact.data.lspet import LspExtended
 from poseact.errors import UserError
+from poseact.evaluation.poses import StillPeople
+from poseact.evaluation.rules import OURS, protocol_of
 from poseact.inference.predictor import ready
 from poseact.network import arguments, build
 
@@ -70,6 +73,22 @@ def test_a_table_of_a_pose_network_with_scores(only_torch, tmp_path):
     assert report.metric == "PCK@0.2" and report.samples == 4
     assert all(0 <= row.score <= 1 for row in rows)
     assert report.matrix_gflops["fp32"].keys() == {"torch", "numpy"}
+
+
+def test_videos_are_scored_by_their_own_rules(monkeypatch, capsys):
+    """NTU's sides are changed over; frames that show nobody are none that cannot be read."""
+    monkeypatch.setattr(module, "SCORED", 6)  # of 9
+    stills = module._scored(Tracks(count=3, frames=40, hidden=(0,)), protocol_of("ours", "ntu"))
+    assert stills.places == [(0, 0), (0, 16), (1, 0), (1, 16), (2, 0), (2, 16)]
+    people = StillPeople(stills, OURS)
+    assert any(people[i] is None for i in range(6)) and any(people[i] is not None for i in range(6))
+    seen = []
+    monkeypatch.setattr("poseact.data.open_data", lambda *_: Tracks())
+    monkeypatch.setattr(
+        module, "bench", lambda *args: seen.append(args[-1]) or (_ for _ in ()).throw(UserError("x"))
+    )
+    assert main(["bench", "--weights", "tiny", "--data", "ntu", "--root", ".", "--split", "xsub-test"]) == 2
+    assert seen[0].swap_sides and seen[0].frame_step == 16
 
 
 def test_an_action_network_is_streamed(only_torch):

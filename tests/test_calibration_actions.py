@@ -80,7 +80,7 @@ def test_weights_are_written_again_with_the_factors_in_them(tmp_path, capsys):
     torch.manual_seed(0)
     count = len(ACTIONS)
     args = arguments("tiny", width=16, blocks=1, size=32, frames=4, actions=count, depth_maps=2)
-    labels = {"action_labels": json.dumps(ACTIONS), "stride": "3"}
+    labels = {"action_labels": json.dumps(ACTIONS), "stride": "3", "scores": "[]"}
     save_weights(tmp_path / "w.safetensors", build(args)[0], args, labels)
     place = [str(tmp_path / "w.safetensors"), str(tmp_path / "out.safetensors")]
     command = [
@@ -97,7 +97,9 @@ def test_weights_are_written_again_with_the_factors_in_them(tmp_path, capsys):
     ]
     assert main(command) == 0 and "appearance stream x" in capsys.readouterr().out
     one, two = (load_weights(path).model.merge.linear.weight for path in place)
-    told = load_weights(place[1]).metadata["action_calibration"]
+    metadata = load_weights(place[1]).metadata
+    told = metadata["action_calibration"]
+    assert metadata["stride"] == "3" and "scores" not in metadata  # they were of the weights before
     pose, appearance = (float(part.split()[1]) for part in told.split(",")[:2])
     assert told.endswith("synthetic, split val: 16 videos")
     assert torch.allclose(two[:, :count], one[:, :count] * pose, rtol=1e-2)

@@ -9,6 +9,7 @@ from fakes import lspet as fake
 import poseact
 from poseact import cli, tables
 from poseact.cli import main
+from poseact.errors import UserError
 from poseact.network import arguments, build
 from poseact.weights import load_weights, save_weights
 
@@ -46,6 +47,30 @@ def test_evaluate_writes_one_object(weight_file, tmp_path, capsys):
         assert main([*arguments, "--count", count, "--json", str(out)]) == 0
         content = json.loads(out.read_text())
         assert content["samples"] == samples and content["part"] == part
+
+
+def test_scores_are_written_before_examples_are_drawn(weight_file, tmp_path, capsys, monkeypatch):
+    fake.write(tmp_path / "lspet", count=2)
+    command = [
+        "evaluate",
+        "--weights",
+        str(weight_file),
+        "--data",
+        "lspet",
+        "--root",
+        str(tmp_path / "lspet"),
+    ]
+    (tmp_path / "photo.png").write_bytes(b"mine")
+    assert main([*command, "--json", str(tmp_path / "photo.json")]) == 2
+    assert "photo.png: is there already" in capsys.readouterr().err
+    assert (tmp_path / "photo.png").read_bytes() == b"mine" and not (tmp_path / "photo.json").exists()
+
+    def fails(*_):
+        raise UserError("no sheet")
+
+    monkeypatch.setattr("poseact.evaluation.run.pose_sheet", fails)
+    assert main([*command, "--json", str(tmp_path / "scores.json")]) == 2
+    assert json.loads((tmp_path / "scores.json").read_text())["samples"] == 2
 
 
 def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path, capsys):

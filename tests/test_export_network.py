@@ -298,9 +298,24 @@ def test_only_an_export_to_onnx_in_fp32_is_made_into_another(folder, tmp_path):
         export_network(load_model(folder), tmp_path / "again", blocks=2)
 
 
+def test_options_are_looked_at_before_pictures(tmp_path, capsys):
+    command = ["export", "--weights", "tiny", "--out", str(tmp_path / "out"), "--calibrate", str(tmp_path)]
+    for option, message in (
+        (["--size", "-32"], "size: expected a multiple of 32, got -32"),
+        (["--size", "0"], "size: expected a multiple of 32, got 0"),
+        (["--precision", "int4"], "int4"),
+    ):
+        assert main([*command, *option]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_an_export_takes_the_place_of_an_earlier_one_and_of_nothing_else(folder, tmp_path):
     for name in ("actions.onnx", "frame.xml", "frame.bin", "model.json", "notes.txt"):
-        (tmp_path / name).write_text("earlier")
+        (tmp_path / name).write_text('{"layersModel": 1}')
+    with pytest.raises(UserError, match=r"holds model\.json, actions\.onnx, frame\.xml, .*are of no export"):
+        export_network(load_model(folder), tmp_path)
+    assert (tmp_path / "frame.bin").read_text() == (tmp_path / "model.json").read_text()
+    (tmp_path / "model.json").write_text('{"format": "poseact-export-0"}')
     written = export_network(load_model(folder), tmp_path)
     assert [path.name for path in written.files] == ["frame.onnx", "model.json"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["frame.onnx", "model.json", "notes.txt"]

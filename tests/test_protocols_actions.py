@@ -308,6 +308,10 @@ def test_the_authors_boxes_of_each_clip_and_its_mirror_image(tmp_path):
     (image,), reduced = source[0].frames.read([0], transform.reduction())
     expected = to_input(torch.from_numpy(transform.warp(image, reduced)))
     assert torch.allclose(frames[1, 0], expected.flip(-1))
+    # Labels in another order are no other videos.
+    network.action_labels = tuple(reversed(source.actions))
+    assert evaluate_action(network, source, CPU, protocol).samples == 2
+    network.action_labels = ()
     (tmp_path / AUTHORS_BOXES).write_text("{}")
     with pytest.raises(
         UserError, match=r"expected a box of .* as sequence 0, stride 2, clip 0, flip 0, got none"

@@ -14,7 +14,8 @@ from fakes.tracks import Tracks
 from poseact.cli import main
 from poseact.data.human36m import ACTIONS
 from poseact.data.images import read_image, write_json, write_png
-from poseact.evaluation.files import evaluation_object
+from poseact.evaluation import figures
+from poseact.evaluation.files import evaluation_object, read_evaluation
 from poseact.evaluation.protocols import evaluate_action, evaluate_pose
 from poseact.evaluation.rules import OURS, Protocol, changed
 from poseact.skeleton import PA17
@@ -90,7 +91,7 @@ def test_every_table_stands_with_the_papers_numbers_and_how_to_make_ours(quick_f
     text, page = report(tmp_path / "out", tmp_path / "run")
     for number, value in ((1, "53.2"), (2, "34.9"), (3, "98.6"), (4, "85.5"), (5, "63.3"), (6, "67.3")):
         part = table(text, f"Table {number}.")[1]
-        assert (value in part and "poseact evaluate" in part) or number == 6
+        assert value in part and ("poseact evaluate" in part or number == 6)
         assert f"<h2>Table {number}." in page
     assert "--split test-single --submission" in text
 
@@ -191,14 +192,25 @@ def test_figures_are_drawn_and_held_by_the_page(tmp_path):
         (out / name).read_bytes() for name in names
     ]
     assert 'src="figure' not in page and "http" not in page.replace("http-equiv", "")
-    assert "E2 ablation-finetune" in text.split("Figure 9.")[1] or "E1 ablation" in text.split("Figure 9.")[1]
+    assert "E2 ablation-finetune" in text.split("Figure 9.")[1]
+
+
+def test_names_and_rounded_scores_are_drawn_as_they_are(tmp_path):
+    """Dollars are no TeX; a score rounded to six digits may lie beyond its own interval."""
+    save(tmp_path, "a", replace(acted(), actions=("cost_$5_to_$6", "stand")))
+    evaluation = read_evaluation(tmp_path / "eval-a.json")
+    low, high = evaluation.interval("accuracy")
+    for beyond in (low - 3e-7, high + 3e-7):
+        told = replace(evaluation, scores={**evaluation.scores, "accuracy": beyond})
+        assert figures.by_block([told], ["$5_to_$6_"], "of $5_to_$6_")[:4] == b"\x89PNG"
+    report(tmp_path / "out", tmp_path)
 
 
 def test_figure_9_tells_what_is_taken_for_what(quick_figures, tmp_path):
     confusion = np.array([[7, 3], [1, 9]])
     save(tmp_path, "a", replace(acted(), confusion=confusion))
     part = report(tmp_path / "out", tmp_path)[0].split("## Figure 9.")[1]
-    assert "taken for another: walk as stand (3 of 10), stand as walk (1 of 10)." in part
+    assert "taken for another: walk as stand (3 of 10 answered), stand as walk (1 of 10 answered)." in part
 
 
 def test_figure_9_shows_estimated_poses_before_given_ones(quick_figures, tmp_path):

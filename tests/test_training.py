@@ -139,7 +139,7 @@ def test_a_run_leaves_weights_log_and_state(finished):
     for name, score in (("weights", float(rows[-1]["PCK@0.2 block 2"])), ("best", best)):
         loaded = load_weights(out / f"{name}.safetensors")
         assert loaded.layout.name == "lsp14" and loaded.metadata["preset"] == "small"
-        assert json.loads(loaded.metadata["scores"])["PCK@0.2 block 2"] == score
+        assert json.loads(loaded.metadata["validation"])["PCK@0.2 block 2"] == score
         assert json.loads(loaded.metadata["data"])["train"]["lspet"]["split"] == "all"
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from poseact.data import open_data
-from poseact.data.augment import Augmentation, example
+from poseact.data.augment import Augmentation, draw_transform, example, placed
 from poseact.data.clips import draw_clip
 from poseact.data.loading import Examples, stacked, training_loader
 from poseact.data.synthetic import SyntheticVideos
@@ -24,11 +24,11 @@ from poseact.errors import UserError
 from poseact.export.network import ExportedNetwork
 from poseact.geometry import Box, crop_transform
 from poseact.network import arguments, build, to_input
-from poseact.skeleton import LAYOUTS, LSP14, PA16, PA17, convert
+from poseact.skeleton import LAYOUTS, LSP14, MPII16, PA16, PA17, convert
 from poseact.training import checkpoint
 from poseact.training import kept as kept_module
 from poseact.training.epoch import step
-from poseact.training.kept import KeptAnswers, PosesAlone, keep_answers, moved
+from poseact.training.kept import KeptAnswers, PosesAlone, _about_middle, fit_errors, keep_answers, moved
 from poseact.training.loop import Run, train_chain
 from poseact.training.losses import actions_loss
 from poseact.training.optimisation import ACTION_PARTS, training_mode
@@ -230,6 +230,24 @@ def test_weights_for_other_joints_keep_their_depths(roots, tmp_path):
     assert float(theirs[..., 2].detach().std()) > 0.01
 
 
+def test_maps_of_context_move_with_their_joints(roots, tmp_path):
+    torch.manual_seed(0)
+    args = arguments("mpii", layout="mpii16", width=16, blocks=2, size=32, context=2)
+    old, _ = build(args)
+    for name, x in old.named_parameters():
+        if name.endswith("heat_maps.weight"):
+            x.data.mul_(3000)
+    save_weights(tmp_path / "old.safetensors", old, args, {})
+    (recipe,) = read_chain("mpii.yaml", [*roots, *(s for s in SMALL if "penn" not in s)])
+    spec = NetworkSpec(weights=str(tmp_path / "old.safetensors"), layout="pa16")
+    network, _ = open_network(replace(recipe, network=spec), (), None)
+    image = torch.rand(2, 3, 32, 32)
+    rows = [MPII16.index(joint) for joint in PA16.joints]
+    assert rows != sorted(rows)
+    mine, theirs = network.eval()(image).pose, old.eval()(image).pose[:, rows]
+    assert (mine - theirs).abs().max() < 1e-5 and float(theirs.detach().std((0, 1)).min()) > 0.01
+
+
 @pytest.mark.parametrize(("change", "message"), [
     ("network.width=32", "leave out network.width"),
     ("network.blocks=2", "leave out network.width"),
@@ -253,6 +271,70 @@ def test_other_joints_leave_the_heads_of_actions_as_they_are(roots, weights, tmp
     before, after = load_weights(weights).model.state_dict(), run.network.state_dict()
     heads = [name for name in after if name.split(".")[0] in ACTION_PARTS]
     assert heads and all(torch.equal(before[name], after[name]) for name in heads)
+
+
+def test_heads_of_other_weights_are_taken_as_they_are(roots, weights, tmp_path):
+    """As after a stage for poses alone, which drops them."""
+    torch.manual_seed(1)
+    poses = tmp_path / "poses.safetensors"
+    args = {**load_weights(weights).arguments}
+    alone = {key: args[key] for key in args.keys() - {"actions", "frames", "pose_stream"}}
+    save_weights(poses, build(alone)[0], alone, {})
+    run = stage("penn-action.yaml", roots, poses, tmp_path, f"network.heads={weights}", "network.frames=4")
+    pose, heads = tensors(run)
+    assert heads and all(torch.equal(load_file(weights)[name], x) for name, x in heads.items())
+    assert all(torch.equal(load_file(poses)[name], x) for name, x in pose.items() if name in load_file(poses))
+    metadata = load_weights(run.export("w.safetensors")).metadata
+    assert metadata["started_from"].startswith("poses.safetensors, sha256 ")
+    assert metadata["heads_from"].startswith("w.safetensors, sha256 ")
+    assert str(weights) not in metadata["overrides"]
+    labelled = tmp_path / "labelled.safetensors"
+    save_weights(
+        labelled,
+        load_weights(weights).model,
+        args,
+        {"action_labels": str([*"abcdefghijklmno"]).replace("'", '"')},
+    )
+    given = (f"network.heads={weights}", "network.frames=4")
+    for wrong, message in (
+        (f"network.heads={labelled}", "labelled.safetensors: the labels do not match: 15 actions"),
+        (f"network.heads={poses}", "poses.safetensors: has no action heads"),
+        ("network.pose_stream=v2", "w.safetensors: its action heads do not fit"),
+        (
+            "network.layout=mpii16",
+            "heads are for the joints of pa16, the recipe's network has those of mpii16",
+        ),
+        ("network.actions=null", "network.heads: belongs to a stage with network.actions: auto"),
+    ):
+        with pytest.raises(UserError, match=message):
+            stage("penn-action.yaml", roots, poses, tmp_path / "wrong", *given, wrong)
+
+
+def test_heads_bring_their_form_and_their_licence(roots, weights, tmp_path):
+    file = load_weights(weights)
+    alone = {key: file.arguments[key] for key in file.arguments.keys() - {"actions", "frames", "pose_stream"}}
+    poses, moving = tmp_path / "poses.safetensors", tmp_path / "moving.safetensors"
+    save_weights(poses, build(alone)[0], alone, {"licence": "free"})
+    args = {**file.arguments, "pose_stream": "motion"}
+    save_weights(moving, build(args)[0], args, {"licence": "not for business"})
+    own = ("network.pose_stream=null", "network.frames=null")  # which that recipe names
+    run = stage("penn-action.yaml", roots, poses, tmp_path, f"network.heads={moving}", *own)
+    assert run.network.arguments["pose_stream"] == "motion" and run.frames == 4
+    told = load_weights(run.export("w.safetensors")).metadata["licence"]
+    assert told == "of the poses: free; of the action heads: not for business"
+
+
+def test_heads_of_a_chain_are_one_stages(roots, weights, tmp_path):
+    overrides = [*roots, *SMALL, *FIRST]
+    with pytest.raises(UserError, match=r"STAGE:network\.heads=FILE"):
+        read_chain("penn-finetune.yaml", [*overrides, f"network.heads={weights}"])
+    chain = read_chain("penn-finetune.yaml", [*overrides, f"penn-finetune:network.heads={weights}"])
+    with pytest.raises(UserError, match="would replace those that the stage before trained"):
+        open_network(chain[-1], tuple("abcdefghijklmno"), weights)
+    missing = read_chain("penn-finetune.yaml", [*overrides, "penn-action:network.heads=none.safetensors"])
+    with pytest.raises(UserError, match=r"none\.safetensors"):
+        train_chain(missing, tmp_path, QUIET)
+    assert not (tmp_path / "penn-pose").exists()  # before the first stage
 
 
 def test_an_export_cannot_be_trained(roots, weights, tmp_path, monkeypatch):
@@ -425,21 +507,59 @@ def test_poses_alone_are_the_labels_as_wrong_as_answers_are(roots, weights, tmp_
     for i in range(4):
         seen, answered = drawn[0, i]["valid"], files["pose"][i] - files["error"][i]
         assert np.allclose(answered[seen], drawn[0, i]["pose"][seen][:, :2], atol=1e-6)
-        assert (files["error"][i][~seen] == 0).all() and np.abs(files["error"][i][seen]).max() > 0.01
-    error = np.arange(run.network.frames)[:, None, None] / 100
-    files["error"][:] = error  # that of every clip
-
+        assert np.isnan(files["error"][i][~seen]).all() and np.abs(files["error"][i][seen]).max() > 0.01
     kept, drawn = KeptAnswers(run, 2), run.examples(2)
+    about, _ = _about_middle(files["pose"] - files["error"])
+    again = (about @ kept._follows + kept._rest).reshape(files["error"].shape)
+    annotated = np.isfinite(files["error"])
+    assert np.allclose(again[annotated], files["error"][annotated], atol=1e-6)
+    assert np.abs(kept._follows).max() > 1e-3
+    assert (kept._rest.reshape(annotated.shape)[~annotated] == 0).all() and not annotated.all()
+
+    rest = np.arange(run.network.frames)[:, None, None] / 100
+    kept._rest = np.broadcast_to(rest, files["error"].shape).reshape(4, run.network.frames, -1)
+    kept._follows[:] = 0
+    kept._follows[:-1] = -0.5 * np.eye(len(kept._follows) - 1)  # half as far from the mean as it is
     drawn.sources = [*run.sets.train, run.sets.poses[0].source]
     drawn._mirrored = kept._mirrored
     for i in range(8):  # of two passes
         alone, labels = kept[1, i], drawn[1, i]
-        seen = labels["valid"]
-        assert seen.sum() > 20 and "features" not in alone
-        assert np.allclose((alone["pose"] - error)[seen], labels["pose"][seen][:, :2], atol=1e-6)
+        assert labels["valid"].sum() > 20 and "features" not in alone
+        rng = np.random.default_rng((kept.seed, kept.epoch, 1, i))
+        clip = kept._person((1, i), rng)
+        where = draw_transform(clip.box, kept.size, kept.augmentation, rng)
+        pose, known, _ = placed(clip, kept.layout, where)
+        assert np.allclose(pose[labels["valid"]], labels["pose"][labels["valid"]], atol=1e-6)
+        middle = pose[known][:, :2].mean(0)  # also of joints beside the crop, not of those that are not known
+        expected = np.where(known[..., None], (pose[..., :2] + middle) / 2, middle) + rest
+        assert np.allclose(alone["pose"], expected, atol=1e-6) and not known.all()
         assert np.array_equal(alone["visibility"], labels["visible"])
         assert alone["action"] == labels["action"] and alone["action_known"]
     assert set(run.sets.poses[0]._tracks) == set(range(4))  # each video read once
+
+
+def test_what_errors_follow_from_poses_is_told_apart_from_the_rest():
+    rng = np.random.default_rng(0)
+    poses = rng.normal(0.5, 0.1, (500, 4, 3, 2))
+    law, constant = rng.normal(0, 0.3, (6, 6)), rng.normal(0, 0.05, 6)
+    noise = rng.normal(0, 0.01, (500, 4, 6))
+    about = (poses - poses.mean((1, 2), keepdims=True)).reshape(500, 4, 6)
+    errors = about @ law + constant + noise
+    weights, rest = fit_errors(poses, errors.reshape(poses.shape))
+    # What is not annotated changes nothing of what is found of the others.
+    gaps = errors.reshape(poses.shape).copy()
+    gaps[::3, :, 2] = np.nan
+    without, left = fit_errors(poses, gaps)
+    assert np.array_equal(without[:, :4], weights[:, :4]) and np.abs(without - weights).max() < 0.01
+    assert (left[::3, :, 4:] == 0).all() and np.array_equal(left[..., :4], rest[..., :4])
+    # The mean of all joints is not told: a part of the law that only moves it cannot be found.
+    assert np.abs(about @ weights[:-1] + weights[-1] - about @ law - constant).max() < 0.01
+    assert np.abs(rest - noise).max() < 0.01 and np.abs(rest.mean((0, 1))).max() < 1e-4
+    one, error = poses[:1, :1], errors[:1, :1]
+    weights, rest = fit_errors(one, error.reshape(one.shape))  # 11 numbers of a frame tell nothing of 42
+    told = (one - one.mean((1, 2), keepdims=True)).reshape(1, 1, 6) @ weights[:-1]
+    assert np.abs(told).max() < 0.3 * np.abs(error).max()
+    assert np.allclose(rest + told + weights[-1], error)
 
 
 def test_poses_alone_teach_the_stream_of_poses_and_nothing_else(roots, weights, tmp_path):
@@ -520,8 +640,10 @@ def test_poses_alone_that_cannot_be_read_are_told_in_one_line():
         def __getitem__(self, i):
             raise UserError(f"video {i}: damaged; get it again")
 
-    with pytest.raises(UserError, match=r"^video 0: damaged; get it again$"):
-        PosesAlone(Damaged(), PA16).gather(QUIET)
+    with pytest.raises(
+        UserError, match=r"^data\.poses: 2 of 2 cannot be read, such as video 0: damaged; get it again$"
+    ):
+        PosesAlone(Damaged(), PA16).gather(QUIET, 2)
 
 
 def test_poses_alone_in_3d_have_their_depth(roots, weights, tmp_path):
@@ -529,14 +651,15 @@ def test_poses_alone_in_3d_have_their_depth(roots, weights, tmp_path):
     args = arguments("ntu", "paper", layout="pa16", width=16, blocks=1, size=32, frames=4)
     save_weights(tmp_path / "w.safetensors", build(args)[0], args, {})
     run = stage("penn-action.yaml", roots, tmp_path / "w.safetensors", tmp_path, *ALONE)
-    keep_answers(run)
-    error = np.load(run.out / "kept" / "error.npy")
-    assert np.abs(error[..., :2]).max() > 0 and (error[..., 2] == 0).all()  # depth is annotated nowhere
     with pytest.raises(UserError, match="expected joints with their depth"):
-        KeptAnswers(run, 0)[1, 0]
-
+        keep_answers(run)
     people = SyntheticVideos(2, frames=16, size=(64, 64), seed=3)
     run.sets = replace(run.sets, poses=(PosesAlone(people, PA16),))
+    keep_answers(run)
+    error = np.load(run.out / "kept" / "error.npy")
+    assert (
+        np.nanmax(np.abs(error[..., :2])) > 0 and np.isnan(error[..., 2]).all()
+    )  # depth is annotated nowhere
     np.load(run.out / "kept" / "error.npy", mmap_mode="r+")[:] = 0
     for i in range(2):
         rng = np.random.default_rng((0, 0, 1, i))

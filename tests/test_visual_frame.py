@@ -7,7 +7,7 @@ from fakes.results import made_up
 from poseact.skeleton import LSP14, PA17
 from poseact.structures import Image
 from poseact.visual.frame import LARGEST, SMALLEST, draw_frame
-from poseact.visual.overlay import LEFT, RIGHT, draw_ellipse
+from poseact.visual.overlay import LEFT, RIGHT
 from poseact.visual.space import BACKGROUND, draw_space
 
 ACTIONS = ("walk", "run", "stand still", "wave")
@@ -91,20 +91,6 @@ def test_joints_that_are_not_visible_are_left_out():
     rows = rows_of(dim=2, actions=())
     rows["visibility"] = 0.49
     assert (draw_frame(picture(), rows, PA17, time_s=0) == GREY).all()
-
-
-def test_regions_are_lines_at_that_distance():
-    canvas = np.zeros((201, 201, 3), np.uint8)
-    shape = np.array([[900.0, 500.0], [500.0, 400.0]])
-    draw_ellipse(canvas, np.array([100.0, 100.0]), shape, 2.0, (255, 255, 255))
-    y, x = np.nonzero(canvas[..., 0] > 128)
-    away = np.stack([x, y], 1) - 100.0
-    distance = np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(shape), away))
-    assert len(x) > 100 and np.abs(distance - 2).max() < 0.15
-    rows = rows_of(dim=2, actions=())
-    rows["covariance"] = 225 * np.eye(2)
-    plain, with_regions = (draw_frame(picture(), rows, PA17, time_s=0, region=r) for r in (0, 2.1))
-    assert (plain != with_regions).any()
 
 
 def test_a_gap_is_written_in_the_panel_and_without_one_on_the_picture():

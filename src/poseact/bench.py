@@ -23,11 +23,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from poseact.data import as_stills
-from poseact.data.clips import TrackSource
+from poseact.data.clips import Stills, TrackSource
 from poseact.data.loading import SampleSource, chosen
 from poseact.errors import UserError
 from poseact.evaluation.poses import measure_poses, pose_scores
-from poseact.evaluation.rules import OURS
+from poseact.evaluation.rules import OURS, Protocol
 from poseact.export.network import PRECISIONS, Crops, ExportedNetwork, export_network, load_export
 from poseact.export.onnx import OPSET, Graph, open_onnx
 from poseact.geometry import crop_transform
@@ -105,11 +105,12 @@ def bench(
     blocks: Sequence[int] | None = None,
     source: SampleSource | TrackSource | None = None,
     console: Console | None = None,
+    protocol: Protocol = OURS,
 ) -> Report:
     """Measure a network for crops of ``size`` px, ``batch`` at a time, beside its scores on a ``source``.
 
     ``blocks``: those to stop after; where None all of them with torch, and the last in the other backends,
-    which take an export each. At most 500 people of the source are scored.
+    which take an export each. At most 500 people of the source are scored, by the ``protocol``.
 
     Raises `UserError` on blocks or sizes that the network does not have, and where nobody can be scored.
     """
@@ -117,7 +118,7 @@ def bench(
     told = console or Console(quiet=True)
     stills: SampleSource | None = None
     if source is not None:
-        stills = cast(SampleSource, chosen(as_stills(source, OURS.frame_step), SCORED))
+        stills = _scored(source, protocol)
     crops = made_crops(size) if stills is None else _crops(stills, size)
     by_torch: dict[str, tuple[str, list[float]]] = {}
     rows: list[Row] = []
@@ -131,11 +132,11 @@ def bench(
             score = None
             if stills is not None and variant.backend == "torch":  # every block answers at once
                 if variant.precision not in by_torch:
-                    by_torch[variant.precision] = _scores(network, variant.precision, stills, size)
+                    by_torch[variant.precision] = _scores(network, variant.precision, stills, size, protocol)
                 metric, values = by_torch[variant.precision]
                 score = values[variant.block - 1]
             elif stills is not None:
-                metric, values = _scores(variant.network, variant.precision, stills, size)
+                metric, values = _scores(variant.network, variant.precision, stills, size, protocol)
                 score = values[-1]
             rows.append(
                 Row(
@@ -302,6 +303,17 @@ def made_crops(size: int, count: int = 8) -> Crops:
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
+def _scored(source: SampleSource | TrackSource, protocol: Protocol) -> SampleSource:
+    """People of a data set, at most `SCORED`, at even distances."""
+    stills = as_stills(source, protocol.frame_step)
+    if not isinstance(stills, Stills):
+        return cast(SampleSource, chosen(stills, SCORED))
+    thinned = copy.copy(stills)  # still frames of videos, so that those without a person are known
+    count = min(SCORED, len(stills))
+    thinned.places = [stills.places[i * len(stills) // count] for i in range(count)]
+    return thinned
+
+
 def _crops(stills: SampleSource, size: int) -> Crops:
     """Crops of people at even distances in a data set, in its own boxes; unreadable ones are left out."""
     crops = []
@@ -318,14 +330,14 @@ def _crops(stills: SampleSource, size: int) -> Crops:
 
 
 def _scores(
-    network: MultitaskNetwork, precision: str, stills: SampleSource, size: int
+    network: MultitaskNetwork, precision: str, stills: SampleSource, size: int, protocol: Protocol
 ) -> tuple[str, list[float]]:
     """Name of the main metric, and its value of every block that the network answers."""
     arithmetic = "bf16" if precision == "bf16" else "fp32"
     poses = measure_poses(
-        network, network.layout, stills, pick_device(), OURS, size=size, precision=arithmetic
+        network, network.layout, stills, pick_device(), protocol, size=size, precision=arithmetic
     )
-    scores = pose_scores(poses, network.layout, stills, OURS)
+    scores = pose_scores(poses, network.layout, stills, protocol)
     return scores.main, scores.scores[scores.main]
 
 

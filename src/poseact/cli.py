@@ -91,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     _root_options(evaluate)
     evaluate.add_argument("--count", type=_above_zero, metavar="N", help=COUNT)
     _rule_options(evaluate)
-    evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="write the scores, and examples")
+    evaluate.add_argument(
+        "--json", type=Path, metavar="OUT.json", help="write the scores, and examples as OUT.png"
+    )
     evaluate.add_argument(
         "--submission", type=Path, metavar="OUT.mat", help="MPII, split test-single: the file for its server"
     )
@@ -498,13 +500,15 @@ def _show_summary(summary: Any, console: Console, alone: bool) -> None:
 
 
 def _export(args: argparse.Namespace, console: Console) -> None:
-    from poseact.export.network import export_network, told_differences
+    from poseact.export.network import check_options, export_network, told_differences
     from poseact.export.quantise import calibration_crops
     from poseact.weights import load_model
 
     network, crops = load_model(args.weights), None
+    size = network.size if args.size is None else args.size
+    check_options(args.format, args.precision, size, args.calibrate is not None)
     if args.calibrate:
-        crops, unread = calibration_crops(network, args.calibrate, args.size or network.size)
+        crops, unread = calibration_crops(network, args.calibrate, size)
         _show_damaged(unread, console)
         console.print(f"calibration: {len(crops)} crops of the pictures in {args.calibrate}")
     written = export_network(
@@ -514,7 +518,7 @@ def _export(args: argparse.Namespace, console: Console) -> None:
         blocks=args.blocks,
         precision=args.precision,
         crops=crops,
-        size=args.size,
+        size=size,
     )
     for path in written.files:
         console.print(f"written: {path}, {path.stat().st_size / 1e6:.1f} MB")
@@ -531,8 +535,9 @@ def _bench(args: argparse.Namespace, console: Console) -> None:
     import poseact
     from poseact.bench import bench
     from poseact.data import open_data
-    from poseact.data.images import write_json
+    from poseact.data.images import check_place, write_json
     from poseact.evaluation.files import hardware
+    from poseact.evaluation.rules import OURS, protocol_of
     from poseact.inference.device import pick_device
     from poseact.weights import load_model
 
@@ -545,8 +550,11 @@ def _bench(args: argparse.Namespace, console: Console) -> None:
     console.print(f"device: {device}, {about['machine']}")
     network = load_model(args.weights)
     source = open_data(args.data, args.root, args.split) if args.data else None
-    size = args.size or network.size
-    report = bench(network, size, args.batch, _numbers("blocks", args.blocks), source, console)
+    size = network.size if args.size is None else args.size
+    if args.json:
+        check_place(args.json, ".json")
+    protocol = protocol_of("ours", args.data, args.split) if args.data else OURS
+    report = bench(network, size, args.batch, _numbers("blocks", args.blocks), source, console, protocol)
     for precision, products in report.matrix_gflops.items():
         told = ", ".join(f"{library} {value:.0f}" for library, value in products.items())
         console.print(f"matrix product in {precision}: {told} GFLOP/s")

@@ -125,8 +125,27 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file under a temporary name, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def check_place(path: Path, suffix: str) -> None:
+    """Raise `UserError` now, and not after hours, where a file cannot be written or has another ending."""
+    if path.suffix != suffix or path.is_dir():
+        raise UserError(f"{path}: expected the name of a file that ends in {suffix}; give another name")
+    try:
+        tried = path.with_name(f".{path.name}.try")
+        write_whole(tried, b"")
+        tried.unlink()
+    except OSError as error:
+        raise UserError(
+            f"{path}: expected a place that can be written, got {error.strerror}; give another folder"
+        ) from None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -343,11 +343,12 @@ def _boxes(setting: _Setting, taken: Clip, place: tuple[int, int]) -> list[Box]:
 
 
 def _authors_box(setting: _Setting, taken: Clip, place: tuple[int, int], flip: bool) -> Box:
-    assert isinstance(setting.source, PennAction)
-    key = ClipKey(setting.source.indices[place[0]], setting.protocol.step, place[1], flip)
+    source = setting.source.source if isinstance(setting.source, _Relabelled) else setting.source
+    assert isinstance(source, PennAction)
+    key = ClipKey(source.indices[place[0]], setting.protocol.step, place[1], flip)
     if key not in setting.boxes:
         raise UserError(
-            f"{setting.source.root / AUTHORS_BOXES}: expected a box of {taken.name} as sequence "
+            f"{source.root / AUTHORS_BOXES}: expected a box of {taken.name} as sequence "
             f"{key.sequence}, stride {key.stride}, clip {key.clip}, flip {int(flip)}, got none; get it "
             "again, or let the network find boxes"
         )

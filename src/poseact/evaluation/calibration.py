@@ -21,9 +21,11 @@ from scipy.special import logsumexp
 
 from poseact.data import open_data
 from poseact.data.clips import TrackSource, is_tracks
+from poseact.data.images import check_place
 from poseact.data.loading import DAMAGED_SHARE, SampleSource, chosen
 from poseact.errors import UserError
 from poseact.evaluation.actions import measure_actions
+from poseact.evaluation.card import METADATA as SCORES
 from poseact.evaluation.metrics import BoolArray, FloatArray, IntArray, numbered
 from poseact.evaluation.poses import StillPeople
 from poseact.evaluation.rules import Protocol, protocol_of, settled
@@ -43,7 +45,6 @@ from poseact.network.action import ACTION_BLOCKS, FullyConnectedMerge, LearntMer
 from poseact.skeleton import Layout, convert
 from poseact.structures import Image, Sample
 from poseact.weights import load_model, load_weights, save_weights
-from poseact.weights.files import check_target
 
 THIRDS = ("surest third", "middle third", "least sure third")
 SHOWN_LEVELS = (0.5, 0.9)
@@ -222,7 +223,7 @@ def calibrate_weights(
     on. ``count``: of synthetic people, how many videos. Raises `UserError` where either cannot be opened,
     or there are too few people.
     """
-    check_target(target)
+    check_place(target, ".safetensors")
     file, source = load_weights(weights), chosen(open_data(data, root, split, count), count)
     protocol = protocol_of("ours", data, split)
     found = measure(file.model, file.layout, source, pick_device(), protocol, console)
@@ -268,7 +269,7 @@ def calibrate_actions(
     ``weights`` had. The split has to be of videos that the network was not trained on. Raises `UserError`
     where either cannot be opened, labels do not match, or fewer than `FEWEST_VIDEOS` have one.
     """
-    check_target(target)
+    check_place(target, ".safetensors")
     file, source = load_weights(weights), chosen(open_data(data, root, split, count), count)
     network = load_model(weights)
     protocol = settled(protocol_of("ours", data, split), network, source)
@@ -290,7 +291,9 @@ def calibrate_actions(
     pose, appearance = float(factors[0]), float(factors[-1])
     network.merge.weigh(pose, appearance)
     told = f"pose {pose:.3f}, appearance {appearance:.3f}, {data}, split {split}: {len(truth)} videos"
-    metadata = {**file.metadata, "action_calibration": told}
+    # What was measured is of the weights as they were.
+    metadata = {key: text for key, text in file.metadata.items() if key != SCORES}
+    metadata["action_calibration"] = told
     save_weights(target, network, file.arguments, metadata, half=file.half)
     before, after = (_scores(held_out, each, truth[~even]) for each in (np.ones(len(parts)), half))
     cross_entropy, accuracy = zip(before, after, strict=True)

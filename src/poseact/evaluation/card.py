@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from poseact.data.images import check_place
 from poseact.errors import UserError
 from poseact.evaluation.files import Evaluation, read_evaluation
 from poseact.weights import load_weights, save_weights
-from poseact.weights.files import check_target
+from poseact.weights.files import checksum, tensors_of
 
 METADATA = "scores"
 """The entry of a weight file that holds what `_row` tells of each evaluation, as a JSON list."""
@@ -28,23 +29,23 @@ def release_weights(
 
     Raises `UserError` where a file cannot be read or written, or an evaluation is of other weights.
     """
-    check_target(target)
+    check_place(target, ".safetensors")
     file = load_weights(weights)
     told = {"licence": licence, "data": data}
     metadata = file.metadata | {key: text for key, text in told.items() if text}
-    save_weights(target, file.model, file.arguments, metadata, half=True)
-    own = load_weights(target).metadata["sha256"]
+    own = checksum(tensors_of(file.model, half=True))
     rows = []
     for path in evaluations:
         evaluation = read_evaluation(path)
         if evaluation.sha256 != own:
             raise UserError(
-                f"{path}: expected an evaluation of {target}, which was written, found one of "
-                f"{evaluation.weights}; evaluate {target} and give that file"
+                f"{path}: expected an evaluation of {weights} in half precision, found one of "
+                f"{evaluation.weights}; release without --scores, evaluate that file and give what it writes"
             )
         rows.append(_row(evaluation))
     if rows:
-        save_weights(target, file.model, file.arguments, {**metadata, METADATA: json.dumps(rows)}, half=True)
+        metadata[METADATA] = json.dumps(rows)
+    save_weights(target, file.model, file.arguments, metadata, half=True)
 
 
 def measured(metadata: Mapping[str, str]) -> str:
@@ -52,9 +53,15 @@ def measured(metadata: Mapping[str, str]) -> str:
 
     ``metadata``: a weight file's, with what `release_weights` put there. Scores come with 95 % intervals.
     """
-    rows = json.loads(metadata.get(METADATA, "[]"))
-    if not isinstance(rows, list) or not rows:
+    try:
+        return "\n".join(_tables(json.loads(metadata.get(METADATA, "[]"))))
+    except (ValueError, TypeError, KeyError, AttributeError):  # others may write what they like there
         return ""
+
+
+def _tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rows:
+        return []
     lines = ["| data | split | samples | score | value | 95 % |", "|---|---|---|---|---|---|"]
     for row in rows:
         place = f"| {row['data']} | {row['split']} | {row['samples']} "
@@ -62,24 +69,25 @@ def measured(metadata: Mapping[str, str]) -> str:
             interval = "" if None in (low, high) else f"{_told(name, low)} to {_told(name, high)}"
             lines.append(f"{place}| {name} | {_told(name, value)} | {interval} |")
     for title, key in (("joint", "by_joint"), ("action", "by_action")):
-        parts = {_place(row): (row["main"], row[key]) for row in rows if row.get(key)}
+        parts = [row for row in rows if row.get(key)]
         if parts:
-            lines += ["", *_by(title, parts)]
-    return "\n".join(lines)
-
-
-def _by(title: str, parts: Mapping[str, tuple[str, Mapping[str, Mapping[str, float]]]]) -> list[str]:
-    """A table of each evaluation's main score, a line a joint or action."""
-    heads = [f"{main}, {place}" for place, (main, _) in parts.items()]
-    lines = [f"| {' | '.join([title, *heads])} |", "|---" * (len(heads) + 1) + "|"]
-    for name in dict.fromkeys(name for _, table in parts.values() for name in table):
-        cells = [_told(main, table.get(name, {}).get(main)) for main, table in parts.values()]
-        lines.append(f"| {' | '.join([name, *cells])} |")
+            lines += ["", *_by(title, parts, key)]
     return lines
 
 
-def _place(row: Mapping[str, Any]) -> str:
-    return f"{row['data']} {row['split']}, {row['samples']}"
+def _by(title: str, parts: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    """A table of each evaluation's main score, a line a joint or action."""
+    heads = [f"{row['main']}, {row['data']} {row['split']}, {row['samples']}" for row in parts]
+    # What differs by its rules alone is told apart by these.
+    heads = [
+        f"{head}, {row['protocol']}" if heads.count(head) > 1 else head
+        for head, row in zip(heads, parts, strict=True)
+    ]
+    lines = [f"| {' | '.join([title, *heads])} |", "|---" * (len(heads) + 1) + "|"]
+    for name in dict.fromkeys(name for row in parts for name in row[key]):
+        cells = [_told(row["main"], row[key].get(name, {}).get(row["main"])) for row in parts]
+        lines.append(f"| {' | '.join([name, *cells])} |")
+    return lines
 
 
 def _told(name: str, value: float | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 
@@ -20,11 +19,13 @@ from poseact.skeleton import Layout, convert
 from poseact.structures import Image, Prediction
 from poseact.visual.overlay import draw_prediction
 from poseact.visual.sheet import contact_sheet
+from poseact.visual.text import fitted, write
 
 CELL = 256
 COUNT = 12
 TURN = 60.0
 """Degrees by which a 3D pose is turned around its vertical axis, to show its depth."""
+_LETTERS = 16
 _PAPER, _GREY = (32, 32, 32), (115, 115, 115)
 _RIGHT_ANSWER, _WRONG_ANSWER = (0, 114, 90), (170, 50, 0)
 
@@ -63,19 +64,19 @@ def action_sheet(
     network = ready(network, torch.device("cpu"))
     cells: list[Image] = []
     for i in _spread(len(measured.videos)):
-        video, track = measured.videos[i], source[measured.places[i]]
-        clips = clips_of(len(track), network.frames, protocol)
-        if protocol.swap_sides:
-            track = released_slots(track)
-        if video.probabilities is None or not clips:
-            continue
-        indices = clips[len(clips) // 2]
+        video = measured.videos[i]
         try:
+            track = source[measured.places[i]]
+            clips = clips_of(len(track), network.frames, protocol)
+            if video.probabilities is None or not clips:
+                continue
+            track = released_slots(track) if protocol.swap_sides else track
+            indices = clips[len(clips) // 2]
             taken = clip(track, indices)
             box = clip_box(network, layout, taken, network.size, protocol.boxes)
             middle = int(indices[len(indices) // 2])
             (image,), _ = track.frames.read([middle])
-        except UserError:  # another clip showed somebody
+        except UserError:  # another clip showed somebody; or it could be read before
             continue
         if protocol.poses == "estimated":
             answer = predict_group(network, layout, [View(track.name, image, box)], network.size)[0][-1]
@@ -125,7 +126,5 @@ def _turned(person: Person, layout: Layout) -> Image:
 def _captioned(cell: Image, text: str, colour: tuple[int, int, int]) -> Image:
     canvas = cell.copy()
     canvas[-28:] = colour
-    width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.6, 1)[0][0]
-    scale = 0.6 * min(1.0, (CELL - 12) / max(1, width))
-    cv2.putText(canvas, text, (6, CELL - 9), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    write(canvas, fitted(text, _LETTERS, CELL - 12), (6, CELL - 24), _LETTERS, (255, 255, 255))
     return canvas

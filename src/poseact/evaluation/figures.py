@@ -35,16 +35,18 @@ def by_block(evaluations: Sequence[Evaluation], names: Sequence[str], title: str
         figure = Figure(figsize=(9, height), layout="constrained")
         left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(4, 4, 1.6))
         for i, (evaluation, name) in enumerate(zip(evaluations, names, strict=True)):
-            look = {"color": COLOURS[i % len(COLOURS)], "marker": "os^Dv<>P"[i % 8], "label": name}
+            look = {"color": COLOURS[i % len(COLOURS)], "marker": "os^Dv<>P"[i % 8], "label": _plain(name)}
             for axes, (metric, _, _) in zip((left, middle), STREAMS, strict=True):
                 values = [100 * value for value in evaluation.by_block.get(metric, [])]
                 axes.plot(range(1, len(values) + 1), values, **look)
                 axes.set_xticks(range(1, len(values) + 1))
             total, (low, high) = evaluation.scores["accuracy"], evaluation.interval("accuracy")
-            bars = [[100 * (total - low)], [100 * (high - total)]] if np.isfinite(low) else None
+            # The score in the file is rounded: it may lie a hair beyond its own interval.
+            sides = [[max(0.0, 100 * (total - low))], [max(0.0, 100 * (high - total))]]
+            bars = sides if np.isfinite(low) else None
             place = (i - (len(names) - 1) / 2) * 0.2
             right.errorbar([place], [100 * total], yerr=bars, capsize=3, linestyle="none", **look)
-        figure.suptitle(title)
+        figure.suptitle(_plain(title))
         for axes, stream in ((left, "pose"), (middle, "appearance"), (right, "both")):
             axes.set_title(stream)
             axes.set_xlabel("action block")
@@ -80,13 +82,18 @@ def by_action(evaluation: Evaluation, title: str) -> bytes:
         for place, action in zip(places, actions, strict=True):
             low, high = evaluation.interval_of_action("accuracy", action)
             axes.plot([100 * low, 100 * high], [place, place], color=BOTH, linewidth=1)
-        axes.set_yticks(places, actions)
+        axes.set_yticks(places, [_plain(action) for action in actions])
         axes.set_ylim(-0.7, len(actions) - 0.3)
         axes.set_xlim(-2, 102)
         axes.set_xlabel("accuracy, %")
-        axes.set_title(title)
+        axes.set_title(_plain(title))
         figure.legend(loc="outside upper center", ncols=3, frameon=False)
         return _png(figure)
+
+
+def _plain(text: str) -> str:
+    """Names as they are: matplotlib takes what stands between two dollars for TeX."""
+    return text.replace("$", r"\$")
 
 
 def _png(figure: Figure) -> bytes:

@@ -289,7 +289,7 @@ def _confused(evaluation: Evaluation) -> list[str]:
     ]
     told = [
         f"{evaluation.actions[true]} as {evaluation.actions[answer]} ({wrong[true, answer]} of "
-        f"{evaluation.confusion[true].sum()})"
+        f"{evaluation.confusion[true].sum()} answered)"
         for true, answer in pairs
         if wrong[true, answer]
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from poseact.data import open_data
 from poseact.data.clips import TrackSource, is_tracks
-from poseact.data.images import write_json, write_png, write_whole
+from poseact.data.images import check_place, write_json, write_png
 from poseact.data.loading import SampleSource, chosen
 from poseact.errors import UserError
 from poseact.evaluation.actions import action_scores, measure_actions
@@ -99,46 +100,39 @@ def run_job(
     network, source, protocol = job.network, job.source, job.protocol
     if json is not None and job.main:
         check_place(json, ".json")
+        picture = json.with_suffix(".png")
+        if picture.exists() and not json.exists():
+            raise UserError(f"{picture}: is there already; examples would be drawn there: give another name")
+        check_place(picture, ".png")
     scores: PoseScores | ActionScores
     if task == "pose":
         poses = measure_poses(network, network.layout, source, job.device, protocol, console)
         scores = pose_scores(poses, network.layout, source, protocol)
         if json is None or not job.main:
             return scores, []
-        return scores, _write(job, scores, json, pose_sheet(poses, network.layout, source, protocol))
+        return scores, _write(job, scores, json, lambda: pose_sheet(poses, network.layout, source, protocol))
     if not is_tracks(source):
         raise UserError(f"{job.names['data']}: single images have no actions to score; use --task pose")
     actions = measure_actions(network, source, job.device, protocol, console)
     scores = action_scores(actions, protocol)
     if json is None or not job.main:
         return scores, []
-    return scores, _write(job, scores, json, action_sheet(network, network.layout, source, actions, protocol))
+    return scores, _write(
+        job, scores, json, lambda: action_sheet(network, network.layout, source, actions, protocol)
+    )
 
 
-def _write(job: Job, scores: PoseScores | ActionScores, json: Path, sheet: Image) -> list[Path]:
+def _write(job: Job, scores: PoseScores | ActionScores, json: Path, sheet: Callable[[], Image]) -> list[Path]:
+    """The scores first: what took hours is there before anything is drawn."""
     about = about_network(job.network, job.network.metadata)
     content: dict[str, Any] = evaluation_object(scores, **job.names, about=about, device=job.device)
     picture = json.with_suffix(".png")
     try:
-        write_png(picture, sheet)
         write_json(json, content)
+        write_png(picture, sheet())
     except OSError as error:
         raise UserError(f"{json}: expected a place that can be written, got {error.strerror}") from None
     return [json, picture]
-
-
-def check_place(path: Path, suffix: str) -> None:
-    """Raise `UserError` now, and not after hours, where a file cannot be written."""
-    if path.suffix != suffix or path.is_dir():
-        raise UserError(f"{path}: expected the name of a file that ends in {suffix}; give another name")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path.with_name(f".{path.name}.try"), b"")
-        path.with_name(f".{path.name}.try").unlink()
-    except OSError as error:
-        raise UserError(
-            f"{path}: expected a place that can be written, got {error.strerror}; give another folder"
-        ) from None
 
 
 def submit(job: Job, path: Path, console: Console | None) -> list[str]:

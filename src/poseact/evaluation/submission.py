@@ -32,8 +32,10 @@ def check_submission(source: SampleSource | TrackSource, layout: Layout) -> Mpii
     Raises `UserError` otherwise.
     """
     if not isinstance(source, Mpii) or source.split != SPLIT:
-        got = f"the split {source.split!r}" if isinstance(source, Mpii) else "another data set"
-        raise UserError(f"submission: expected --data mpii --split {SPLIT}, not packed, got {got}")
+        got = f"the split {source.split!r}" if isinstance(source, Mpii) else "a part, a pack or another set"
+        raise UserError(
+            f"submission: expected --data mpii --split {SPLIT}, not packed and without --count, got {got}"
+        )
     lacking = [joint for joint in MPII16.joints if joint not in layout.joints]
     if lacking:
         raise UserError(f"submission: expected a network of MPII's 16 joints; it lacks {', '.join(lacking)}")

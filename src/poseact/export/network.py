@@ -234,8 +234,11 @@ def export_network(
     the answers in fp32 differ by more than 1e-4.
     """
     side = network.size if size is None else size
-    _check_options(backend, precision, crops, side)
+    check_options(backend, precision, side, crops is not None and len(crops) > 0)
+    if crops is not None and crops.shape[1:] != (side, side, 3):
+        raise ValueError(f"crops: expected (n, {side}, {side}, 3), got {crops.shape}")
     prepared = _prepared(network, blocks, side)
+    _check_out(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as temporary:
@@ -292,17 +295,29 @@ def _streams(actions: ActionOutput | None) -> list[Tensor]:
     return [*actions.pose_actions, *actions.appearance_actions, actions.action]
 
 
-def _check_options(backend: str, precision: str, crops: Crops | None, size: int) -> None:
+def check_options(backend: str, precision: str, size: int, calibrated: bool) -> None:
+    """Raise `UserError` on options of `export_network`; ``calibrated``: whether there are ``crops``."""
     if backend not in SUFFIXES:
         raise UserError(f"format: expected one of {', '.join(SUFFIXES)}, got {backend!r}")
     if precision not in PRECISIONS:
         raise UserError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if precision == "int8" and (crops is None or not len(crops)):
+    if precision == "int8" and not calibrated:
         raise UserError("precision: int8 needs pictures to calibrate with; give a folder with --calibrate")
     if size < 32 or size % 32:
         raise UserError(f"size: expected a multiple of 32, got {size}")
-    if crops is not None and crops.shape[1:] != (size, size, 3):
-        raise ValueError(f"crops: expected (n, {size}, {size}, 3), got {crops.shape}")
+
+
+def _check_out(out: Path) -> None:
+    """Raise `UserError` where files of the user's own have the names of an export's."""
+    names = [DESCRIPTION, *(name for backend in SUFFIXES for name in _file_names(backend, actions=True))]
+    there = [name for name in names if (out / name).exists()]
+    try:
+        content = json.loads((out / DESCRIPTION).read_bytes()) if there else {}
+        own = isinstance(content, dict) and str(content.get("format")).startswith(FORMAT.rstrip("0123456789"))
+    except (OSError, ValueError):
+        own = False
+    if there and not own:
+        raise UserError(f"{out}: holds {', '.join(there)}, which are of no export; give another folder")
 
 
 def _prepared(network: MultitaskNetwork, blocks: int | None, size: int) -> MultitaskNetwork:

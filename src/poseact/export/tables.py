@@ -178,8 +178,8 @@ def write_coco(path: Path, results: Results, segments: Sequence[Segment] = ()) -
     numbered from 1.
 
     - As in COCO ``keypoints`` x, y, v, in pixels: v is 2 where visibility reaches 0.5, else 1 (answered,
-      perhaps outside the crop), and all three are 0 where a number is not finite; ``bbox`` encloses the
-      joints of v = 2.
+      perhaps outside the crop), and all three are 0 where a number is not finite; ``num_keypoints`` counts
+      those above 0; ``bbox`` encloses the joints of v = 2, or where there are none those of v = 1.
     - Beside it ``track_id``, ``frame``, ``time_s``, ``restarted``, ``visibility`` of each joint and their
       mean ``score``, ``covariance_px2`` (xx, xy, yy of each joint), and the ``crop_box`` (centre x, y, side).
     - With 3D ``keypoints_m`` and ``keypoints_crop``: x, y, z of each joint relative to the pelvis, see
@@ -210,12 +210,6 @@ def _category(layout: Layout) -> dict[str, Any]:
     }
 
 
-def coco_pose(joints: FloatArray, visibility: FloatArray) -> dict[str, Any]:
-    """COCO's own fields of ``joints`` (J, 2) in pixels and ``visibility`` (J,), see `write_coco`."""
-    (pose,) = _poses(joints[None], visibility[None])
-    return pose
-
-
 def _poses(joints: FloatArray, visibility: FloatArray) -> list[dict[str, Any]]:
     """COCO's own fields of people with ``joints`` (R, J, 2) in pixels and ``visibility`` (R, J)."""
     joints, visibility = joints.astype(np.float64), visibility.astype(np.float64)
@@ -231,7 +225,7 @@ def _poses(joints: FloatArray, visibility: FloatArray) -> list[dict[str, Any]]:
         numbers[2::3] = flags
     columns: dict[str, list[Any]] = {
         "keypoints": keypoints,
-        "num_keypoints": seen.sum(1).tolist(),
+        "num_keypoints": known.sum(1).tolist(),
         "visibility": _listed(visibility, _SHARE_DECIMALS),
         "score": _numbers(visibility.mean(1), _SHARE_DECIMALS),
         "bbox": _listed(np.concatenate([low, size], 1), _PIXEL_DECIMALS),

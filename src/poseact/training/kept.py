@@ -6,12 +6,13 @@ folder until the stage is finished::
 
     kept/about.json        which weights answered to how many clips of how many frames, and how many are there
     kept/pose.npy          (N, T, J, D) float32, and visibility.npy (N, T, J)
-    kept/error.npy         (N, T, J, D) float32: pose less the annotated one; 0 where that is not known
+    kept/error.npy         (N, T, J, D) float32: pose less the annotated one; NaN where that is not known
     kept/features.npy      (N, T, C, J) float16: the visual features at the joints
     kept/action.npy, action_known.npy, readable.npy    (N,)
 
 Beside them, the annotated poses of further videos (``data.poses``) teach the stream of poses: they cost no
-picture, so there can be many more of them. To each clip the errors of one of those answered are added.
+picture, so there can be many more of them. Each is made as wrong as an answer would be: by what errors follow
+from the pose (`fit_errors`), and by what is left of the errors of one of those answered.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -33,7 +35,15 @@ from torch.utils.data import DataLoader, Dataset
 from poseact.data.augment import draw_transform, placed, shown_action
 from poseact.data.clips import TrackSource, is_tracks
 from poseact.data.images import write_whole
-from poseact.data.loading import Batch, Examples, batch_loader, check_damage, drawn, single_threaded
+from poseact.data.loading import (
+    DAMAGED_SHARE,
+    Batch,
+    Examples,
+    batch_loader,
+    check_damage,
+    drawn,
+    single_threaded,
+)
 from poseact.data.mixing import Place
 from poseact.errors import UserError
 from poseact.geometry import Box, CropTransform, FloatArray
@@ -52,6 +62,8 @@ if TYPE_CHECKING:
 FOLDER = "kept"
 _GROUP = 16
 """Clips that are written together: what a kill can cost."""
+_RIDGE = 0.1
+"""Squared crop sides: poses that vary less than this in all tell nothing of their errors."""
 
 
 class KeptAnswers(Examples):
@@ -62,6 +74,10 @@ class KeptAnswers(Examples):
         super().__init__(run.sets.mixed, e.layout, e.size, e.augmentation, e.seed, epoch, e.frames)
         self._files, self._answered = _open(run, "r"), len(e.sources)
         self._dim = run.network.dim
+        if run.sets.poses:
+            answered = self._files["readable"]
+            pose, error = (self._files[name][answered] for name in ("pose", "error"))
+            self._follows, self._rest = fit_errors(pose - error, error)
 
     def __getitem__(self, place: Place) -> Any:
         """What `MultitaskNetwork.recognise` takes for the clip at a place, and its action."""
@@ -76,29 +92,73 @@ class KeptAnswers(Examples):
         item = moved(item, self.layout, anew, self._mirrored[which])
         return item | _unsupervised(item["pose"])
 
-    def _poses_alone(self, place: Place) -> dict[str, Any]:
-        """The annotated poses of a clip, as wrong as an answer was to another one; it has no features.
+    def read(self, place: Place) -> Any:
+        """The example of a place anew, see `Examples`; of poses alone no picture is read."""
+        return super().read(place) if place[0] < self._answered else self._poses_alone(place)
 
-        What is wrong of an estimate differs by joint and lasts: noise that is drawn anew in every frame would
-        hide the movement.
+    def _poses_alone(self, place: Place) -> dict[str, Any]:
+        """The annotated poses of a clip, as wrong as an answer would be; it has no features.
+
+        What is wrong of an estimate differs by joint, follows the pose and lasts: noise that is drawn anew in
+        every frame would hide the movement.
         """
         rng = np.random.default_rng((self.seed, self.epoch, *place))
-        clip = self._person(place, rng)
+        try:
+            clip = self._person(place, rng)
+        except UserError:  # nobody is shown there
+            return _alone(np.zeros(self._files["pose"].shape[1:]), False, None, readable=False)
         transform = draw_transform(clip.box, self.size, self.augmentation, rng)
-        pose, known, measured = placed(clip, self.layout, transform)
-        if self._dim == 3 and (known & ~measured).any():
-            raise UserError(f"{clip.name}: data.poses: expected joints with their depth, for a network in 3D")
+        pose, known, _ = placed(clip, self.layout, transform)
         seen = known & ((pose[..., :2] >= 0) & (pose[..., :2] <= 1)).all(-1)
-        errors = self._files["error"]
-        pose = (pose[..., : self._dim] + errors[rng.integers(len(errors))]) * known[..., None]
-        action = shown_action(clip, transform, self._mirrored[place[0]])
-        return _unsupervised(pose) | {
-            "pose": pose.astype(np.float32),
-            "visibility": seen.astype(np.float32),
-            "action": np.int64(action or 0),
-            "action_known": np.bool_(action is not None),
-            "readable": np.bool_(True),
-        }
+        pose = np.where(known[..., None], pose[..., : self._dim], np.nan)
+        about, middle = _about_middle(pose[None])
+        error = about @ self._follows + self._rest[rng.integers(len(self._rest))]
+        # Joints that are not annotated lie in the middle, for an answer has all of them.
+        wrong = middle[0] + (about[0, :, :-1] + error[0]).reshape(pose.shape)
+        return _alone(wrong, seen, shown_action(clip, transform, self._mirrored[place[0]]))
+
+
+def _alone(
+    pose: FloatArray, seen: npt.ArrayLike, action: int | None, readable: bool = True
+) -> dict[str, Any]:
+    """An item of `KeptAnswers` without a picture."""
+    return _unsupervised(pose) | {
+        "pose": pose.astype(np.float32),
+        "visibility": np.broadcast_to(seen, pose.shape[:-1]).astype(np.float32),
+        "action": np.int64(action or 0),
+        "action_known": np.bool_(action is not None),
+        "readable": np.bool_(readable),
+    }
+
+
+def fit_errors(poses: FloatArray, errors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """What errors follow from the poses, and what is left of them; ``poses``, ``errors``: (N, T, J, D).
+
+    An estimate leans towards what is usual: a hand that reaches out is answered short, most of all in
+    depth. So the errors of a frame are fitted, by least squares, on the annotated joints of that frame about
+    the middle of the clip's: weights (J * D + 1, J * D), the last row a constant. Also returns what is left,
+    (N, T, J * D). Both are NaN where a joint is not annotated: no weight is fitted on these, and nothing is
+    left of them. Few frames tell nothing, see `_RIDGE`: all is left then.
+    """
+    about, _ = _about_middle(poses)
+    x = about.reshape(-1, about.shape[-1])
+    y = errors.astype(np.float64).reshape(len(x), -1)
+    weights = np.zeros((x.shape[1], y.shape[1]))
+    for i, known in enumerate(np.isfinite(y).T):
+        seen = x[known]
+        weights[:, i] = np.linalg.solve(seen.T @ seen + _RIDGE * np.eye(x.shape[1]), seen.T @ y[known, i])
+    return weights, np.nan_to_num(y - x @ weights).reshape(*about.shape[:2], -1)
+
+
+def _about_middle(poses: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Poses (N, T, J, D) about the mean of the clip's joints, 0 where NaN, and a 1: (N, T, J * D + 1).
+
+    Also returns that mean, (N, 1, 1, D); 0 of a clip without joints.
+    """
+    total = np.nansum(poses, (1, 2), np.float64, keepdims=True)
+    middle = total / np.maximum(np.isfinite(poses).sum((1, 2), keepdims=True), 1)
+    about = np.nan_to_num(poses - middle).reshape(*poses.shape[:2], -1)
+    return np.concatenate([about, np.ones((*about.shape[:2], 1))], -1), middle
 
 
 def _unsupervised(pose: FloatArray) -> dict[str, Any]:
@@ -137,10 +197,11 @@ class PosesAlone:
             layout=self.layout, camera=None,
         )  # fmt: skip
 
-    def gather(self, console: Console) -> None:
+    def gather(self, console: Console, dim: int) -> None:
         """Read all that are not remembered, in as many processes as torch has threads.
 
-        Raises `UserError` where one cannot be read.
+        Raises `UserError` where over 1 % cannot be read, and where the depth of a joint is not known, for
+        poses in ``dim`` = 3 dimensions.
         """
         missing = [i for i in range(len(self)) if i not in self._tracks]
         workers = min(torch.get_num_threads(), len(missing))
@@ -149,10 +210,19 @@ class PosesAlone:
             worker_init_fn=single_threaded,
         )  # fmt: skip
         shown = track(drawn(loader), "poses alone", len(missing), console=console, disable=not missing)
+        damaged: list[UserError] = []
         for i, found in zip(missing, shown, strict=True):
             if isinstance(found, UserError):
-                raise found
+                damaged.append(found)
+                continue
+            if dim == 3 and (found.valid & ~found.depth_valid).any():
+                told = "data.poses: expected joints with their depth, for a network in 3D"
+                raise UserError(f"{found.name}: {told}")
             self._tracks[i] = found
+        if len(damaged) > DAMAGED_SHARE * len(self):
+            raise UserError(f"data.poses: {len(damaged)} of {len(self)} cannot be read, such as {damaged[0]}")
+        for error in damaged:
+            console.print(f"left out: {error}", markup=False)
 
 
 class _Attempted(Dataset[Any]):
@@ -212,6 +282,9 @@ def keep_answers(run: Run) -> None:
     examples = run.examples(0)
     if not all(is_tracks(source) for source in examples.sources):
         raise UserError("training.kept: expected sets of videos alone in data.train; leave it out")
+    for source in run.sets.poses:
+        assert isinstance(source, PosesAlone)
+        source.gather(run.console, run.network.dim)
     count, about = len(examples), run.out / FOLDER / "about.json"
     state = run.network.state_dict()
     mark = checksum({name: x for name, x in state.items() if name.split(".")[0] not in ACTION_PARTS})
@@ -242,9 +315,6 @@ def keep_answers(run: Run) -> None:
         except UserError:
             about.unlink()  # what is mended is to be read anew
             raise
-    for source in run.sets.poses:
-        assert isinstance(source, PosesAlone)
-        source.gather(run.console)
 
 
 def drop_answers(out: Path) -> None:
@@ -302,7 +372,7 @@ def _answered(device: torch.device, network: MultitaskNetwork, batch: Batch) -> 
     pose = blocks[-1].pose
     known = torch.stack([labels["valid"], labels["valid"], labels["valid"] & labels["depth_valid"]], -1)
     error = pose.cpu().unflatten(0, (n, t)) - labels["pose"][..., : network.dim]
-    yield "error", torch.where(known[..., : network.dim], error, 0.0).numpy()
+    yield "error", torch.where(known[..., : network.dim], error, torch.nan).numpy()
     for name, x in (
         ("pose", pose), ("visibility", blocks[-1].visibility), ("features", features.half()),
     ):  # fmt: skip

@@ -34,7 +34,7 @@ from poseact.training.found import with_found_boxes
 from poseact.training.kept import PosesAlone, drop_answers, keep_answers
 from poseact.training.optimisation import freeze, make_optimizer, new_norms
 from poseact.training.recipe import Recipe
-from poseact.training.start import open_network, open_sets
+from poseact.training.start import open_heads, open_network, open_sets
 from poseact.training.validation import has_board, open_board, validate, write_epoch
 from poseact.weights import save_weights
 
@@ -184,7 +184,7 @@ class Run:
             "overrides": " ".join(self.recipe.overrides),
             "precision": "bf16" if self.bf16 else "fp32",
             "data": json.dumps(data),
-            "scores": json.dumps(self.progress.history[-1] if self.progress.history else {}),
+            "validation": json.dumps(self.progress.history[-1] if self.progress.history else {}),
             "action_labels": json.dumps(self.average.action_labels),
         }
         if self.recipe.recognises:
@@ -207,7 +207,7 @@ def train_chain(chain: Sequence[Recipe], out: Path, console: Console) -> Path:
     folders = [out / recipe.name if len(chain) > 1 else out for recipe in chain]
     for recipe, folder in zip(chain[1:], folders[1:], strict=True):
         if not (folder / WEIGHTS).exists():
-            open_sets(recipe)
+            open_heads(recipe, open_sets(recipe).labels)
     if not has_board():
         _of_main(console).print("no TensorBoard log: pip install 'poseact[tensorboard]'", markup=False)
     for recipe, folder in zip(chain, folders, strict=True):

@@ -123,7 +123,8 @@ def actions_loss(output: ActionOutput, labels: Labels, count: Tensor) -> Tensor:
     """Categorical cross-entropy of every block of both streams and of the aggregation, added.
 
     Clips whose action is not known have none of it. Where there are fewer answers than labels, they are those
-    of the first clips. ``count``: see `counts`.
+    of the first clips; what is divided by are all clips whose action is known, so poses alone leave the
+    other stream and the aggregation a smaller loss. ``count``: see `counts`.
     """
     target, known = labels["action"].unsqueeze(-1), labels["action_known"]
     total = output.action.new_zeros(())

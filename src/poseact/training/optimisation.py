@@ -155,10 +155,12 @@ def learning_rate(spec: TrainingSpec, step: int, batches: int, reductions: int) 
 
 
 def update_average(average: nn.Module, network: nn.Module, most: float, step: int) -> None:
-    """Running mean of the weights; its decay grows at the start so that early ones fade."""
+    """Running mean of the weights that are trained; its decay grows at the start so that early ones fade."""
     decay = min(most, (1 + step) / (10 + step))
     with torch.no_grad():
-        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+        pairs = [*zip(average.parameters(), network.parameters(), strict=True)]
+        pairs = [(mine, theirs) for mine, theirs in pairs if theirs.requires_grad]
+        torch._foreach_lerp_([mine for mine, _ in pairs], [theirs for _, theirs in pairs], 1 - decay)
         for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
             if mine.is_floating_point():
                 mine.lerp_(theirs, 1 - decay)

@@ -29,11 +29,13 @@ class NetworkSpec:
     It is built from ``preset`` (in the ``variant`` asked for), or starts from ``weights``: a file, or
     a published network's name. A stage that comes after another starts from that one's weights, unless
     it names its own. ``actions: auto``: a network that recognises the actions of the data; without it,
-    one for poses alone.
+    one for poses alone. ``heads``: a file or a name whose action heads are taken in place of those of the
+    weights, so that they go on where a stage between was for poses alone.
     """
 
     preset: str | None = None
     weights: str | None = None
+    heads: str | None = None
     actions: Literal["auto"] | None = None
     variant: Variant | None = None
     layout: str | None = None
@@ -48,7 +50,7 @@ class NetworkSpec:
 
     def overrides(self) -> dict[str, str | int]:
         """The arguments that differ from the preset, or from the weights."""
-        rest = ("preset", "weights", "actions", "variant")
+        rest = ("preset", "weights", "heads", "actions", "variant")
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in rest and v is not None}
 
 
@@ -185,6 +187,10 @@ class Recipe:
         return self.recognises and self.training.trains != "pose" and self.training.action_weight > 0
 
 
+_PLACES = (("network", "weights"), ("network", "heads"))
+"""Keys that may name files of this machine, which weights do not tell."""
+
+
 class _Override(NamedTuple):
     """One ``key.sub=value`` of the command line; ``stage`` None: for every stage that has the key."""
 
@@ -268,7 +274,7 @@ def _read(path: Path, overrides: list[_Override], taken: set[str]) -> Recipe:
             if override.stage in (None, path.stem) and _put(content, override):
                 taken.add(override.text)
                 _name_ranges(content)
-                if override.keys[0] != "roots" and override.keys != ("network", "weights"):
+                if override.keys[0] != "roots" and override.keys not in _PLACES:
                     changed.append(override.text)
         for key in ("name", "overrides"):
             if key in content:
@@ -324,9 +330,14 @@ def _problems(recipe: Recipe) -> list[str]:
          "recipe from weights, add network.preset=null, and the same for width, blocks and variant"),
         (network.variant is None or network.preset is not None,
          "network.variant: belongs to a preset; weights have one already"),
+        (network.heads is None or recipe.recognises,
+         "network.heads: belongs to a stage with network.actions: auto; leave it out, or of a chain give it "
+         "to that stage, STAGE:network.heads=FILE"),
         (bool(data.train), "data.train: expected at least one data set"),
         (all(share > 0 for share in shares), f"data: expected shares above zero, got {shares}"),
         (all(part.draws > 0 for part in parts), "data: expected draws of at least 1"),
+        (all(n is None or n > 0 for n in [*(part.count for part in parts), data.validation.count]),
+         "data: expected counts of at least 1"),
         (recipe.recognises or (spec.trains != "action" and spec.poses == "estimated"),
          "network.actions: expected auto, to train actions or to give poses to the action heads"),
         (recipe.learns_poses or recipe.learns_actions, "training: expected a loss; all weights are 0"),

@@ -105,17 +105,22 @@ def open_network(
     without depth, each joint's heat map is found by its name; the joints that they do not have are new.
     Action heads are taken over where their labels are the data's; heads for other labels are new, unless
     they come from the stage before: that raises `UserError`, as do arguments that do not fit the weights,
-    and labels that are missing.
+    and labels that are missing. ``network.heads`` takes them from another file, where they have to fit.
     """
     source = recipe.network.weights or before
-    start = None if source is None else load_model(source)
-    if isinstance(start, ExportedNetwork):
-        raise UserError(f"{source}: is an export, which cannot be trained; start from a .safetensors file")
+    start = None if source is None else _trainable(source)
     if not recipe.recognises:
         labels = ()
     elif not labels:
         raise UserError(f"recipe {recipe.name}: network.actions: the sets of data.train have no labels")
-    args = _arguments(recipe.network, labels, start)
+    args, heads = _arguments(recipe.network, labels, start), open_heads(recipe, labels)
+    if heads is not None:
+        if start is not None and start.actions and recipe.network.weights is None:
+            raise UserError(
+                f"{recipe.name}: network.heads would replace those that the stage before trained; give them "
+                "to one stage, STAGE:network.heads=FILE"
+            )
+        args = {**args, **_arguments_of_heads(heads), **recipe.network.overrides()}
     try:
         network, layout = build(args)
     except ValueError as error:
@@ -123,14 +128,72 @@ def open_network(
     if start is not None:
         same = start.action_labels in ((), labels)
         if labels and start.actions and not same and recipe.network.weights is None:
-            raise UserError(
-                f"{source}: the labels do not match: {_listed(start.action_labels)} there, "
-                f"{_listed(labels)} in the data"
-            )
-        _take_over(start, network, layout, str(source), heads=same)
+            raise _other_labels(source, start, labels)
+        _take_over(start, network, layout, str(source), heads=same and heads is None)
     network.layout, network.arguments, network.action_labels = layout, args, labels
     network.metadata = {} if start is None else _inherited(start, args, str(source), recipe.training.trains)
+    if heads is not None:
+        _take_heads(heads, network, str(recipe.network.heads))
     return network, None if source is None else str(source)
+
+
+def _trainable(source: str | Path) -> MultitaskNetwork:
+    model = load_model(source)
+    if isinstance(model, ExportedNetwork):
+        raise UserError(f"{source}: is an export, which cannot be trained; start from a .safetensors file")
+    return model
+
+
+def _other_labels(source: str | Path | None, start: MultitaskNetwork, labels: tuple[str, ...]) -> UserError:
+    theirs, ours = _listed(start.action_labels), _listed(labels)
+    return UserError(f"{source}: the labels do not match: {theirs} there, {ours} in the data")
+
+
+def open_heads(recipe: Recipe, labels: tuple[str, ...]) -> MultitaskNetwork | None:
+    """The network whose action heads ``network.heads`` names; None where it names none.
+
+    Raises `UserError` where it cannot be read, has no heads, or has them for other actions than the data's.
+    """
+    source = recipe.network.heads
+    if source is None:
+        return None
+    heads = _trainable(source)
+    if not heads.actions:
+        raise UserError(f"{source}: has no action heads; give other weights, or leave out network.heads")
+    if heads.action_labels not in ((), labels):
+        raise _other_labels(source, heads, labels)
+    return heads
+
+
+def _arguments_of_heads(heads: MultitaskNetwork) -> dict[str, Any]:
+    return {key: heads.arguments[key] for key in ("frames", "pose_stream") if key in heads.arguments}
+
+
+def _take_heads(heads: MultitaskNetwork, network: MultitaskNetwork, source: str) -> None:
+    """Copy the action heads of other weights, and tell it in the metadata."""
+    if heads.layout != network.layout:
+        raise UserError(
+            f"{source}: its action heads are for the joints of {heads.layout.name}, the recipe's network "
+            f"has those of {network.layout.name}; add network.layout={heads.layout.name}, or leave out "
+            "network.heads"
+        )
+    theirs, mine = heads.state_dict(), network.state_dict()
+    names = [name for name in mine if name.split(".")[0] in ACTION_PARTS]
+    for name in names:
+        if name not in theirs or theirs[name].shape != mine[name].shape:
+            raise UserError(
+                f"{source}: its action heads do not fit the recipe's network, first in {name}; leave out "
+                "network.pose_stream, width and the like, or network.heads"
+            )
+    network.load_state_dict({name: theirs[name] for name in names}, strict=False)
+    network.metadata["heads_from"] = _told(source, heads)
+    licences = [each.metadata.get("licence", "unknown") for each in (network, heads)]
+    if licences[0] != licences[1]:
+        network.metadata["licence"] = f"of the poses: {licences[0]}; of the action heads: {licences[1]}"
+
+
+def _told(source: str, start: MultitaskNetwork) -> str:
+    return f"{Path(source).name}, sha256 {start.metadata.get('sha256', 'unknown')}"
 
 
 def _inherited(start: MultitaskNetwork, args: dict[str, Any], source: str, trains: str) -> dict[str, str]:
@@ -138,7 +201,7 @@ def _inherited(start: MultitaskNetwork, args: dict[str, Any], source: str, train
 
     Their licence, and where poses are frozen and answered as before, the calibration of their uncertainty.
     """
-    told = {"started_from": f"{Path(source).name}, sha256 {start.metadata.get('sha256', 'unknown')}"}
+    told = {"started_from": _told(source, start)}
     names = ["licence"]
     pose = (args.keys() | start.arguments.keys()) - {"actions", "frames", "pose_stream"}
     if trains == "action" and all(args.get(name) == start.arguments.get(name) for name in pose):
@@ -230,8 +293,9 @@ def _move_maps(
     before = start.reader.depth_maps or 1
     depths = network.reader.depth_maps or 1
     kept = [joint for joint in layout.joints if joint in start.layout.joints]
-    rows = [start.layout.index(joint) for joint in kept]
-    places = [layout.index(joint) for joint in kept]
+    context = min(start.reader.context, network.reader.context)
+    rows = _maps_of(start, [start.layout.index(joint) for joint in kept], context)
+    places = _maps_of(network, [layout.index(joint) for joint in kept], context)
     # Action heads have layers of that name too: of actions, not of joints.
     for name in (n for n in mine.keys() & theirs.keys() if n.split(".")[0] not in ACTION_PARTS):
         if name.endswith(_WRITES_MAPS):
@@ -250,3 +314,9 @@ def _move_maps(
                 continue
             new[:, :, places] = found[:, :, rows]
             theirs[name] = new.flatten(1, 2)
+
+
+def _maps_of(network: MultitaskNetwork, joints: list[int], context: int) -> list[int]:
+    """The maps of joints, of one depth: each one's own, then its first ``context`` ones (`PoseReader`)."""
+    count, each = network.reader.joints, network.reader.context
+    return [*joints, *(count + joint * each + c for joint in joints for c in range(context))]

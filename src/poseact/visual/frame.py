@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 
 import cv2
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
 
 from poseact.results import Rows
 from poseact.skeleton import Layout
 from poseact.structures import Image
-from poseact.visual.overlay import SHOWN_FROM, Colour, draw_ellipse, draw_skeleton, joint_colour
+from poseact.visual.overlay import SHOWN_FROM, Colour, draw_skeleton
 from poseact.visual.space import BACKGROUND, draw_space
+from poseact.visual.text import fitted, text_width, write
 
 LARGEST, SMALLEST = 1920, 240
 """Pictures are reduced or enlarged until their longer side is between these, in pixels."""
@@ -47,15 +43,12 @@ def draw_frame(
     *,
     time_s: float | None,
     gap: str = "",
-    region: float = 0.0,
 ) -> Image:
     """One frame of the overlay video, (H', W', 3) uint8 RGB, H' and W' even.
 
     - ``image`` (H, W, 3); ``rows`` (P,) of that frame only, perhaps none. Joints of visibility under 0.5 are
       left out; the less certain a joint is, the more the picture shines through. Pictures with a longer side
       over 1920 pixels are reduced to that, those under 240 are enlarged.
-    - ``region``: the Mahalanobis radius of a line around each joint, such as that within which 90 % of joints
-      lie; 0: none.
     - The panel stands right of the picture and is as high. With 3D it shows a view that turns once in
       12 seconds of ``time_s``; of a picture that is no frame of a video, where that is None, two views,
       from the camera's side and a quarter turn on. With ``actions`` it shows for one person the three
@@ -67,7 +60,7 @@ def draw_frame(
     """
     picture, zoom = _sized(image)
     for row in rows:
-        _draw_person(picture, row, layout, zoom, region)
+        _draw_person(picture, row, layout, zoom)
     text = max(9, round(min(picture.shape[:2]) / 28))
     if len(rows) > 1:
         for row in rows:
@@ -75,8 +68,8 @@ def draw_frame(
     is_3d = "metres" in (rows.dtype.names or ())
     if not is_3d and not actions:
         if gap:
-            told = _fitted(gap, text, picture.shape[1] - text)
-            _write(picture, told, (text // 2, picture.shape[0] - 2 * text), text, _WARNING, ground=True)
+            told = fitted(gap, text, picture.shape[1] - text)
+            write(picture, told, (text // 2, picture.shape[0] - 2 * text), text, _WARNING, ground=True)
         return picture
     panel = _panel(rows[:SHOWN_PEOPLE], layout, actions, picture.shape[:2], time_s, gap)
     return np.concatenate([picture, panel], 1)
@@ -108,18 +101,12 @@ def _enlarged(points: FloatArray, zoom: FloatArray) -> FloatArray:
     return np.asarray((points + 0.5) * zoom - 0.5)
 
 
-def _draw_person(picture: Image, row: np.void, layout: Layout, zoom: FloatArray, region: float) -> None:
+def _draw_person(picture: Image, row: np.void, layout: Layout, zoom: FloatArray) -> None:
     joints = _enlarged(row["joints"].astype(np.float64), zoom)
     side = float(row["box"][2])
     sd = np.sqrt(np.maximum(np.trace(row["covariance"], axis1=1, axis2=2) / 2, 0)) / side
     faded = np.clip((np.nan_to_num(sd, nan=1.0) - _SURE) / (_UNSURE - _SURE), 0, 1) * (1 - _FAINTEST)
     draw_skeleton(picture, joints, row["visibility"], layout, side * float(zoom.max()), 1 - faded)
-    if region <= 0:
-        return
-    shapes = row["covariance"] * zoom[:, None] * zoom
-    finite = np.isfinite(shapes).all((1, 2)) & np.isfinite(joints).all(1)
-    for i in np.flatnonzero(finite & (row["visibility"] >= SHOWN_FROM)):
-        draw_ellipse(picture, joints[i], shapes[i], region, joint_colour(layout.joints[i]))
 
 
 def _name_person(picture: Image, row: np.void, zoom: FloatArray, text: int) -> None:
@@ -130,7 +117,7 @@ def _name_person(picture: Image, row: np.void, zoom: FloatArray, text: int) -> N
         x, y = np.clip(drawn[drawn[:, 1].argmin()] - (text / 3, 2.2 * text), -1e6, 1e6)
         bottom, right = picture.shape[0] - 2 * text, picture.shape[1] - 2 * text
         place = (int(np.clip(x, 0, max(0, right))), int(np.clip(y, 0, max(0, bottom))))
-        _write(picture, str(int(row["person"])), place, text, _TEXT, ground=True)
+        write(picture, str(int(row["person"])), place, text, _TEXT, ground=True)
 
 
 # --- the panel ------------------------------------------------------------------------------------
@@ -153,11 +140,11 @@ def _panel(
     if actions:
         _draw_bars(panel, _bars(rows, actions), height - bars, line, text)
     if time_s is not None:
-        _write(panel, _clock(time_s), (text // 2, text // 2), text, _QUIET)
+        write(panel, _clock(time_s), (text // 2, text // 2), text, _QUIET)
     if gap:
-        told = _fitted(gap, text, width - text)
-        middle = ((width - _mask(told, text).shape[1]) // 2, max(0, (height - bars) // 2 - text))
-        _write(panel, told, middle, text, _WARNING, ground=True)
+        told = fitted(gap, text, width - text)
+        middle = ((width - text_width(told, text)) // 2, max(0, (height - bars) // 2 - text))
+        write(panel, told, middle, text, _WARNING, ground=True)
     return panel
 
 
@@ -195,58 +182,10 @@ def _draw_bars(panel: Image, bars: list[tuple[str, float]], top: int, line: int,
         name, share = bars[i]
         share = min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
         told = f"{round(100 * share)} %"
-        room = _mask(told, text).shape[1]
+        room = text_width(told, text)
         place = bottom - thick - round(1.35 * text)
-        _write(panel, _fitted(name, text, length - room - margin), (margin, place), text, _TEXT)
-        _write(panel, told, (margin + length - room, place), text, _TEXT)
+        write(panel, fitted(name, text, length - room - margin), (margin, place), text, _TEXT)
+        write(panel, told, (margin + length - room, place), text, _TEXT)
         if round(share * length):
             end = margin + round(share * length) - 1
             cv2.rectangle(panel, (margin, bottom - thick), (end, bottom - 1), _BAR, -1)
-
-
-# --- text -----------------------------------------------------------------------------------------
-# OpenCV's own letters are ASCII only; matplotlib brings a font that has most alphabets.
-
-
-@lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
-
-
-@lru_cache(maxsize=1024)
-def _mask(text: str, size: int) -> FloatArray:
-    """How much of each pixel the text covers, (h, w, 1) in [0, 1]; ``size``: of the letters in pixels."""
-    font = _font(size)
-    above, below = font.getmetrics()
-    drawn = Pillow.new("L", (max(1, math.ceil(font.getlength(text))), above + below))
-    ImageDraw.Draw(drawn).text((0, 0), text, fill=255, font=font)
-    return np.asarray(drawn, np.float32)[..., None] / 255
-
-
-@lru_cache(maxsize=1024)
-def _fitted(text: str, size: int, width: int) -> str:
-    """The text on one line, cut to ``width`` pixels."""
-    text = "".join(c if c.isprintable() else " " for c in text)
-    if _font(size).getlength(text) <= width:
-        return text
-    while text and _font(size).getlength(text + "…") > width:
-        text = text[:-1]
-    return text.rstrip() + "…" if text else ""
-
-
-def _write(
-    canvas: Image, text: str, place: tuple[int, int], size: int, colour: Colour, *, ground: bool = False
-) -> None:
-    """Write in place from the left, top ``place``; what lies outside is cut; ``ground``: on dark."""
-    mask = _mask(text, size)
-    x, y = place
-    part = canvas[max(0, y) : max(0, y + mask.shape[0]), max(0, x) : max(0, x + mask.shape[1])]
-    cover = mask[max(0, -y) :, max(0, -x) :][: part.shape[0], : part.shape[1]]
-    if ground:
-        edge = size // 3
-        around = canvas[
-            max(0, y) : max(0, y + mask.shape[0]), max(0, x - edge) : max(0, x + mask.shape[1] + edge)
-        ]
-        around[:] = around // 3
-    if part.size:
-        part[:] = np.rint(part + (np.array(colour, np.float32) - part) * cover)

@@ -107,17 +107,6 @@ def draw_line(canvas: Image, start: FloatArray, end: FloatArray, colour: Colour,
     cv2.line(canvas, _fixed(start), _fixed(end), colour, width, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def draw_ellipse(canvas: Image, centre: FloatArray, shape: FloatArray, radius: float, colour: Colour) -> None:
-    """The thin line where the Mahalanobis distance to ``centre`` (2,) under the covariance ``shape`` (2, 2)
-    in square pixels is ``radius``, in place.
-    """
-    variances, axes = np.linalg.eigh(shape.astype(np.float64))
-    half = radius * np.sqrt(np.maximum(variances, 0)) * (1 << SUBPIXEL_BITS)
-    angle = float(np.degrees(np.arctan2(axes[1, 0], axes[0, 0])))
-    lengths = (round(float(np.clip(half[0], 1, 1e5))), round(float(np.clip(half[1], 1, 1e5))))
-    cv2.ellipse(canvas, _fixed(centre), lengths, angle, 0, 360, colour, 1, cv2.LINE_AA, SUBPIXEL_BITS)
-
-
 def _limb(canvas: Image, ends: FloatArray, colour: Colour, width: int) -> None:
     draw_line(canvas, ends[0], ends[1], colour, width)
 

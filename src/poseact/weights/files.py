@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,7 @@ def save_weights(
     Raises ``UserError`` where the folder cannot be written.
     """
     path = Path(path)
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    if half:
-        tensors = {
-            name: t.half() if t.ndim > 1 and t.is_floating_point() else t for name, t in tensors.items()
-        }
+    tensors = tensors_of(model, half)
     header = {
         **metadata,
         "format": FORMAT,
@@ -90,13 +87,16 @@ def save_weights(
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: expected a place that can be written, got {_line(error)}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
-def check_target(path: Path) -> None:
-    """Raise ``UserError`` where a name is none of a weight file, before there is work for it."""
-    if path.suffix != ".safetensors":
-        raise UserError(f"{path}: expected a name that ends in .safetensors; give another name")
+def tensors_of(model: nn.Module, half: bool) -> dict[str, Tensor]:
+    """What `save_weights` writes: by name, on the CPU."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    if not half:
+        return tensors
+    return {name: t.half() if t.ndim > 1 and t.is_floating_point() else t for name, t in tensors.items()}
 
 
 def load_weights(path: str | Path) -> WeightFile:
@@ -130,7 +130,7 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

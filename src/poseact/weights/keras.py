@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from poseact.data.actions import NTU_ACTIONS, PENN_ACTIONS
+from poseact.data.images import check_place
 from poseact.errors import UserError
 from poseact.network import PRESETS, MultitaskNetwork, build
 from poseact.network import arguments as preset_arguments
@@ -95,10 +96,7 @@ class _Group:
 
 def convert(path_in: str | Path, path_out: str | Path) -> None:
     """Read a published ``.h5`` file and write it as a weight file; raises ``UserError``."""
-    if Path(path_out).suffix != ".safetensors":
-        raise UserError(
-            f"{path_out}: expected a name that ends in .safetensors; give the output another name"
-        )
+    check_place(Path(path_out), ".safetensors")
     model, arguments, metadata = read_keras(path_in)
     save_weights(path_out, model, arguments, metadata)
 
