@@ -83,7 +83,8 @@ def small(name, weights):
         "lspet": ["data.train.lspet.split=all", "data.validation.split=all"],
         "mixed": ["data.train.lspet.split=all", "data.validation.split=all"],
         "folder": [f"folder:network.weights={weights}"],
-        "small-more": [f"small-more:network.weights={weights}"],
+        "small-more": [f"small-more:network.weights={weights}", "small-more:network.depth_maps=2",
+                       "small-more:network.context=0"],
     }  # fmt: skip
     chain = read_chain(name, [])
     first = chain[0].name
