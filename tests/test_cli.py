@@ -22,18 +22,14 @@ def weight_file(tmp_path):
     return path
 
 
+def evaluation_of(weight_file, folder):
+    return ["evaluate", "--weights", str(weight_file), "--data", "lspet", "--root", str(folder / "lspet")]
+
+
 def test_evaluate_writes_one_object(weight_file, tmp_path, capsys):
     fake.write(tmp_path / "lspet", count=5)
     out = tmp_path / "scores.json"
-    arguments = [
-        "evaluate",
-        "--weights",
-        str(weight_file),
-        "--data",
-        "lspet",
-        "--root",
-        str(tmp_path / "lspet"),
-    ]
+    arguments = evaluation_of(weight_file, tmp_path)
     assert main([*arguments, "--json", str(out)]) == 0
     content = json.loads(out.read_text())
     assert content["data"] == "lspet" and content["split"] == "all" and content["samples"] == 5
@@ -51,15 +47,7 @@ def test_evaluate_writes_one_object(weight_file, tmp_path, capsys):
 
 def test_scores_are_written_before_examples_are_drawn(weight_file, tmp_path, capsys, monkeypatch):
     fake.write(tmp_path / "lspet", count=2)
-    command = [
-        "evaluate",
-        "--weights",
-        str(weight_file),
-        "--data",
-        "lspet",
-        "--root",
-        str(tmp_path / "lspet"),
-    ]
+    command = evaluation_of(weight_file, tmp_path)
     (tmp_path / "photo.png").write_bytes(b"mine")
     assert main([*command, "--json", str(tmp_path / "photo.json")]) == 2
     assert "photo.png: is there already" in capsys.readouterr().err

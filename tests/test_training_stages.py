@@ -211,40 +211,37 @@ def test_weights_for_other_joints_and_without_depth(roots, tmp_path, layout, sam
         assert (after.blocks[k].visibility[:, rows] - before.blocks[k].visibility).abs().max() < 1e-5
 
 
-def test_weights_for_other_joints_keep_their_depths(roots, tmp_path):
+def poses_before_and_in_pa16(args, roots, tmp_path):
+    """What a new network answers as PA16, begun from one with ``args``, and what that one answers."""
     torch.manual_seed(0)
-    args = arguments("small", layout="pa17", width=16, blocks=1, size=32, depth_maps=8)
     old, _ = build(args)
     for name, x in old.named_parameters():
         if name.endswith("heat_maps.weight"):
-            x.data.mul_(3000)
+            x.data.mul_(3000)  # so that joints are somewhere
     save_weights(tmp_path / "old.safetensors", old, args, {})
     (recipe,) = read_chain("mpii.yaml", [*roots, *(s for s in SMALL if "penn" not in s)])
     spec = NetworkSpec(weights=str(tmp_path / "old.safetensors"), layout="pa16")
     network, _ = open_network(replace(recipe, network=spec), (), None)
     image = torch.rand(2, 3, 32, 32)
+    return network.eval()(image).pose, old.eval()(image).pose
+
+
+def test_weights_for_other_joints_keep_their_depths(roots, tmp_path):
+    args = arguments("small", layout="pa17", width=16, blocks=1, size=32, depth_maps=8)
+    mine, theirs = poses_before_and_in_pa16(args, roots, tmp_path)
     both = [joint for joint in PA16.joints if joint in PA17.joints]
-    mine = network.eval()(image).pose[:, [PA16.index(joint) for joint in both]]
-    theirs = old.eval()(image).pose[:, [PA17.index(joint) for joint in both]]
+    mine = mine[:, [PA16.index(joint) for joint in both]]
+    theirs = theirs[:, [PA17.index(joint) for joint in both]]
     assert len(both) >= 14 and (mine - theirs).abs().max() < 1e-5
     assert float(theirs[..., 2].detach().std()) > 0.01
 
 
 def test_maps_of_context_move_with_their_joints(roots, tmp_path):
-    torch.manual_seed(0)
     args = arguments("mpii", layout="mpii16", width=16, blocks=2, size=32, context=2)
-    old, _ = build(args)
-    for name, x in old.named_parameters():
-        if name.endswith("heat_maps.weight"):
-            x.data.mul_(3000)
-    save_weights(tmp_path / "old.safetensors", old, args, {})
-    (recipe,) = read_chain("mpii.yaml", [*roots, *(s for s in SMALL if "penn" not in s)])
-    spec = NetworkSpec(weights=str(tmp_path / "old.safetensors"), layout="pa16")
-    network, _ = open_network(replace(recipe, network=spec), (), None)
-    image = torch.rand(2, 3, 32, 32)
+    mine, theirs = poses_before_and_in_pa16(args, roots, tmp_path)
     rows = [MPII16.index(joint) for joint in PA16.joints]
     assert rows != sorted(rows)
-    mine, theirs = network.eval()(image).pose, old.eval()(image).pose[:, rows]
+    theirs = theirs[:, rows]
     assert (mine - theirs).abs().max() < 1e-5 and float(theirs.detach().std((0, 1)).min()) > 0.01
 
 

@@ -26,6 +26,7 @@ COUNT = 12
 TURN = 60.0
 """Degrees by which a 3D pose is turned around its vertical axis, to show its depth."""
 _LETTERS = 16
+"""Height of a caption's letters, in pixels."""
 _PAPER, _GREY = (32, 32, 32), (115, 115, 115)
 _RIGHT_ANSWER, _WRONG_ANSWER = (0, 114, 90), (170, 50, 0)
 
